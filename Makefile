@@ -1,0 +1,45 @@
+# What a person types. `make lab` and `make test` work on a fresh Debian 12 machine with Python 3.11, as root.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup lab lab-down artifacts release check test test-unit test-lab bench-converge
+
+help:            ## Show what can be done
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 20
+
+setup: .venv/ready  ## Make the virtual environment and install what the simulated Macs need
+
+.venv/ready: pyproject.toml uv.lock lab/apt-packages.txt lab/setup.sh
+	@lab/setup.sh $(PYTHON)
+	@touch $@
+
+artifacts: setup ## Build what the simulated Macs install: a conda channel, wheels, a tiny model
+	@python -m lab.artifacts
+
+release: artifacts ## Lay the release on a simulated Mac once, to be shared by all of them
+	@lab/bake-release.sh
+
+lab: release     ## Three simulated Macs, one command, an endpoint
+	@lab up
+	pyinfra -y inventory/lab.py deploy/cluster.py
+
+lab-down:        ## End every simulated Mac and take down their network
+	@if [ -x $(BIN)/lab ]; then lab down; fi
+
+check: setup     ## Lint and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+test-unit: setup ## Tests that need no simulated Mac
+	@pytest tests/unit tests/roles tests/launchd
+
+test-lab: release ## Tests on simulated Macs
+	@pytest tests/lab_mac tests/lab
+
+test: check test-unit test-lab  ## Everything, as continuous integration runs it
+
+bench-converge: artifacts ## Seconds of a converge that changes nothing, beside ansible-core
+	@uv sync -q --group bench
+	@python -m benchmarks.converge

@@ -1,0 +1,16 @@
+"""pyinfra reads this file first: before the inventory, and before it connects to any Mac."""
+
+import click
+from pyinfra import config
+
+from fleet.gate import check_or_exit
+from roles.context import remember
+
+_params = click.get_current_context().params
+if _fleet := check_or_exit(_params["inventory"], _params.get("data") or ()):
+    remember(_fleet)
+
+# A sick Mac fails alone and the others go on; the run still ends with status 1.
+config.FAIL_PERCENT = None
+# What a Mac must have belongs to root.
+config.SUDO = True

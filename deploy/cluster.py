@@ -1,0 +1,22 @@
+"""Make every Mac what the settings say. Run it again whenever something changes: what is right stays untouched."""
+
+from pyinfra.context import host
+
+from roles import announce, conda, network, ray, serve, summary, weights, wheels
+from roles import host as the_mac
+
+announce.plan()
+
+the_mac.settings()
+network.resolved_names()
+conda.environment()
+wheels.installed()
+weights.copied()
+
+if "head" in host.groups:
+    ray.store()
+ray.node()
+if "head" in host.groups:
+    serve.application()
+
+summary.fleet()

@@ -1,0 +1,10 @@
+"""Lay the release on the Macs. The running service is not touched."""
+
+from roles import announce, conda, wheels
+from roles import host as the_mac
+
+announce.plan()
+
+the_mac.settings()
+conda.environment()
+wheels.installed()

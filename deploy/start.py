@@ -1,0 +1,5 @@
+"""Start the service where it was stopped."""
+
+from roles import jobs
+
+jobs.start()

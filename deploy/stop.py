@@ -1,0 +1,5 @@
+"""Stop the service; it stays stopped over a reboot, until deploy/start.py or deploy/cluster.py."""
+
+from roles import jobs
+
+jobs.stop()

@@ -1,0 +1,127 @@
+"""The closed list of what can be wrong with a fleet, and how it is said.
+
+Every problem is one line: where it is written, which Mac, which setting, what is wrong, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Code(Enum):
+    """One kind of problem: its sentence. `{given}` is the value found, `{other}` what it clashes with."""
+
+    # The files
+    FILE_MISSING = "there is no file {given}."
+    FILE_SYNTAX = "Python cannot read this file: {given}."
+    FILE_BROKEN = "running this file fails: {given}."
+    # Who is in the fleet
+    NO_HEAD = "the fleet has no head."
+    TWO_HEADS = "the fleet has more than one head: {given}."
+    ENTRY_INVALID = "{given} is not a Mac."
+    CONNECTOR_UNKNOWN = "{given} does not say how the Mac is reached."
+    NAME_INVALID = "{given} is not a valid host name."
+    NAME_TWICE = "{given} is in the inventory twice."
+    ROLE_MISSING = "{given} is neither head nor worker."
+    # Addresses
+    NODE_IP_MISSING = "the Mac has no node IP."
+    NODE_IP_INVALID = "{given} is not an IPv4 address that a Mac can have."
+    NODE_IP_TWICE = "{given} is also the node IP of {other}."
+    LOOPBACK_MIXED = "{given} is loopback, which no other Mac can reach."
+    # Settings
+    SETTING_UNKNOWN = "there is no setting {given}."
+    SETTING_TYPE = "{given} is not {other}."
+    SETTING_RANGE = "{given} is outside {other}."
+    SETTING_PLACE = "this belongs to one Mac and cannot be given to all."
+    SETTING_DIFFERS = "{given} here, but {other}."
+    SETTING_OPTION = "{given} was given with --data, where it would not be checked."
+    # Ports
+    PORT_RANGE = "port {given} is outside {other}."
+    PORT_TWICE = "port {given} is also {other}."
+    PORT_ORDER = "the range of worker ports ends at {other}, before it starts at {given}."
+    # Ray's temp dir
+    TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 41."
+    TEMP_DIR_RELATIVE = "{given} is not a full path."
+    # Models
+    MODEL_INCOMPLETE = "model {given} has no {other}."
+    MODEL_ID_INVALID = "{given} is not a model id."
+    MODEL_TWICE = "there are two models with the id {given}."
+    ENGINE_UNKNOWN = "there is no engine {given}."
+    ENGINE_ARGUMENT = "{given} is decided by raylab."
+    REPLICAS_TOO_MANY = "{given} replicas are asked for, and there {other}."
+    SOURCE_MISSING = "there is no folder {given}."
+    SOURCE_INCOMPLETE = "{given} holds no {other}."
+    CONTEXT_TOO_LONG = "a context of {given} tokens; the model was made for {other}."
+    MODEL_TOO_BIG = "model {given} fits no Mac: {other}."
+    MODEL_FITS_TOO_FEW = "{given} replicas are asked for, and the model fits {other}."
+    # Releases
+    LOCK_MISSING = "there is no {given}."
+    LOCK_INVALID = "{given} is not a locked artifact: {other}."
+    LOCK_PIN_MISSING = "{given} pins no {other}."
+    PIN_DIFFERS = "{given} here, but {other}."
+    # Secrets
+    SECRET_OPEN = "{given} can be read by others (mode {other})."
+    SECRET_UNREADABLE = "{given} cannot be read: {other}."
+    KEY_MISSING = "there is no SSH key {given}."
+    # Preflight: what only the Mac itself can tell
+    NODE_IP_ELSEWHERE = "{given} is no address of this Mac, which has {other}."
+    CHIP_WRONG = "this machine is {given}, not an Apple-silicon Mac."
+    MEMORY_DIFFERS = "the inventory says {given}, the Mac has {other}."
+    DISK_FULL = "{given} are free on the disk, {other} are needed."
+    CLOCK_SKEW = "the clock is {given} s away from the other Macs'."
+    FILEVAULT_ON = "FileVault is on: after a power cut this Mac waits for a password and serves nothing."
+    FIREWALL_ON = "the Application Firewall is on and may keep the other Macs out."
+    AUTORESTART_MISSING = "this Mac cannot switch itself on after a power cut."
+
+
+# What a person should know, but what does not stop a run.
+WARNINGS = frozenset({Code.CLOCK_SKEW, Code.FILEVAULT_ON, Code.FIREWALL_ON, Code.AUTORESTART_MISSING})
+# An inventory or group_data file that cannot be run.
+UNREADABLE = frozenset({Code.FILE_MISSING, Code.FILE_SYNTAX, Code.FILE_BROKEN})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, told so that a person can mend it without reading our code."""
+
+    code: Code
+    file: str
+    """Where it is written, with the line where it is known: `inventory/lab.py:7`. May be empty."""
+    mac: str
+    """The name of the Mac that is concerned, or empty when the whole fleet is."""
+    field: str
+    """The setting, as it is written: `node_ip`, `models[0].engine`. May be empty."""
+    given: str
+    """The value that was found, as text."""
+    fix: str
+    """What to do, as one sentence."""
+    other: str = ""
+    """What the value clashes with: another Mac, the allowed range, the limit."""
+
+    @property
+    def severity(self) -> str:
+        """`error` stops a run, `warning` does not."""
+        return "warning" if self.code in WARNINGS else "error"
+
+    def line(self) -> str:
+        """The problem as one line: `inventory/lab.py:7: beta: node_ip: … What to do.`"""
+        sentence = self.code.value.format(given=self.given, other=self.other)
+        where = "".join(f"{part}: " for part in (self.file, self.mac, self.field) if part)
+        return " ".join(f"{where}{sentence} {self.fix}".split())
+
+
+class SettingsError(Exception):
+    """Raised with everything that is wrong, not with the first thing."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problem.line() for problem in self.problems))
+
+
+def report(problems: Iterable[Problem]) -> str:
+    """What a person reads when a run is refused: a count, then one line a problem."""
+    lines = [problem.line() for problem in problems]
+    count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
+    return "\n".join([f"raylab: {count} in the settings. No Mac was touched.", "", *lines, ""])

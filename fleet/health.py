@@ -1,0 +1,247 @@
+"""Is the fleet well? What was observed, against what the settings say. Pure: others observe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fleet import layout
+from fleet.macfacts import MacFacts
+from fleet.plan import Plan
+from fleet.settings import Fleet, Mac
+
+# A job that launchd restarts lives shorter than this between two launches.
+STABLE_SECONDS = 10
+LOW_DISK = 0.05
+LOW_MEMORY_BYTES = 1 << 30
+CLOCK_SKEW_SECONDS = 5
+# Versions that Ray and the engine need to be the same on every Mac.
+SAME_VERSIONS = ("python", "ray", "vllm")
+
+# The deployment that takes requests in, one replica on each Mac.
+ENTRY = "OpenAiIngress"
+
+
+def deployment_name(model_id: str) -> str:
+    """What Ray Serve calls the deployment of a model."""
+    return "LLMServer:" + model_id.replace("/", "--").replace(".", "_")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One launchd job as seen: its pid, how long that pid has lived, and how the job ended last."""
+
+    label: str
+    pid: int | None = None
+    seconds: float = 0.0
+    last_exit: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got through one Mac. `error` is empty when it got what it asked for."""
+
+    models: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that a real generation gave, by model."""
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class MacHealth:
+    """Everything seen of one Mac."""
+
+    facts: MacFacts
+    jobs: tuple[Job, ...]
+    versions: Mapping[str, str]
+    resolves: Mapping[str, str]
+    """The address that each name of the fleet has on this Mac, empty when it has none."""
+    weights: frozenset[str]
+    """The folders of weights that are whole on this Mac."""
+    memory_free_bytes: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What Ray and Serve say on the head. `error` says why nothing could be learned."""
+
+    nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Alive nodes: node IP → total resources."""
+    application: str = ""
+    """Serve's word for the state of the application: RUNNING, DEPLOYING, …"""
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Running replicas by Serve deployment, see `deployment_name`."""
+    message: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    mac: str
+    """The Mac, or empty when it concerns the whole fleet."""
+    ok: bool
+    found: str
+    """What was seen, in words."""
+    fix: str = ""
+    """What to do when it is not well."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the JSON report."""
+        return asdict(self)
+
+
+def evaluate(fleet: Fleet, plan: Plan, macs: Mapping[str, MacHealth], cluster: Cluster | None) -> list[Check]:
+    """Every check, those of the fleet first. `cluster` is None when the run leaves the head out."""
+    checks = list(cluster_checks(fleet, plan, cluster)) if cluster else []
+    for name, seen in macs.items():
+        mac = fleet.mac(name)
+        checks += _jobs(mac, seen)
+        checks += [
+            _names(fleet, mac, seen),
+            _weights(fleet, plan, mac, seen),
+            _disk(mac, seen),
+            _memory(mac, seen),
+            _generation(fleet, mac, seen),
+        ]
+    checks += _equal_versions(macs)
+    checks += _clocks(macs)
+    return checks
+
+
+def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster) -> Iterator[Check]:
+    """Whether Ray has every Mac of the inventory and no other, and Serve every replica of the plan."""
+    if cluster.error:
+        yield Check("Ray nodes", "", False, cluster.error, "Look at the head: deploy/logs.py --data job=ray")
+        return
+    expected = {mac.node_ip for mac in fleet.macs}
+    missing, strangers = expected - cluster.nodes.keys(), cluster.nodes.keys() - expected
+    wrong = [
+        *(f"{_name_of(fleet, ip)} ({ip}) is not in the cluster" for ip in sorted(missing)),
+        *(f"{ip} is no Mac of the inventory" for ip in sorted(strangers)),
+        *(
+            f"{_name_of(fleet, ip)} offers {resources.get('mlx', 0):g} mlx instead of 1"
+            for ip, resources in cluster.nodes.items()
+            if ip in expected and resources.get("mlx") != 1
+        ),
+    ]
+    yield Check(
+        "Ray nodes",
+        "",
+        not wrong,
+        "; ".join(wrong) or f"{len(expected)} alive, each with its node IP and one mlx",
+        "See deploy/status.py, then deploy/restart.py --limit NAME",
+    )
+    running = {model: cluster.replicas.get(deployment_name(model), 0) for model in plan.replicas}
+    short = [
+        f"{model}: {running[model]} of {wanted} replicas"
+        for model, wanted in plan.replicas.items()
+        if running[model] != wanted
+    ]
+    entries = cluster.replicas.get(ENTRY, 0)
+    if entries != len(fleet.macs):
+        short.append(f"{entries} of {len(fleet.macs)} Macs take requests")
+    ok = cluster.application == "RUNNING" and not short
+    held = ", ".join(f"{model} × {count}" for model, count in running.items())
+    said = "; ".join([cluster.application or "not applied", *short, *filter(None, [cluster.message[:300]])])
+    yield Check("Serve", "", ok, f"RUNNING: {held}" if ok else said, "deploy/logs.py --data job=serve")
+
+
+def _name_of(fleet: Fleet, address: str) -> str:
+    return next((mac.name for mac in fleet.macs if mac.node_ip == address), address)
+
+
+def _jobs(mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    wanted = layout.LABELS if mac.is_head else (layout.RAY_LABEL,)
+    jobs = {job.label: job for job in seen.jobs}
+    wrong = []
+    for label in wanted:
+        job = jobs.get(label, Job(label))
+        if job.pid is None:
+            wrong.append(f"{label} does not run (last exit: {job.last_exit or 'never started'})")
+        elif job.seconds < STABLE_SECONDS:
+            wrong.append(f"{label} has run for only {job.seconds:.0f} s")
+    short = wanted[0].rsplit(".", 1)[-1] if len(wanted) == 1 else "NAME"
+    yield Check(
+        "jobs",
+        mac.name,
+        not wrong,
+        "; ".join(wrong) or ", ".join(f"{label.rsplit('.', 1)[-1]} {jobs[label].pid}" for label in wanted),
+        f"deploy/logs.py --limit {mac.name} --data job={short}",
+    )
+
+
+def _names(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
+    expected = {other.host_name: other.node_ip for other in fleet.macs if other.host_name}
+    wrong = [
+        f"{name} resolves to {seen.resolves.get(name) or 'nothing'} instead of {address}"
+        for name, address in expected.items()
+        if seen.resolves.get(name) != address
+    ]
+    found = "; ".join(wrong) or f"{len(expected)} names resolve to their node IPs"
+    return Check("names", mac.name, not wrong, found, "deploy/cluster.py repairs /etc/hosts")
+
+
+def _weights(fleet: Fleet, plan: Plan, mac: Mac, seen: MacHealth) -> Check:
+    missing = [model.id for model in fleet.models if model.path not in seen.weights]
+    found = (
+        f"missing: {', '.join(missing)}" if missing else f"{len(fleet.models)} of {len(fleet.models)} models"
+    )
+    return Check("weights", mac.name, not missing, found, "deploy/cluster.py copies them again")
+
+
+def _disk(mac: Mac, seen: MacHealth) -> Check:
+    free, total = seen.facts.disk_free_bytes, seen.facts.disk_total_bytes
+    ok = free >= LOW_DISK * total
+    return Check("disk", mac.name, ok, f"{free / 1e9:.0f} of {total / 1e9:.0f} GB free", "Free some space")
+
+
+def _memory(mac: Mac, seen: MacHealth) -> Check:
+    free = seen.memory_free_bytes
+    return Check(
+        "memory",
+        mac.name,
+        free >= LOW_MEMORY_BYTES,
+        f"{free / 1e9:.1f} GB free",
+        "Quit other programs, or give the models a shorter context",
+    )
+
+
+def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
+    answer = seen.answer
+    missing = [model.id for model in fleet.models if model.id not in answer.models]
+    silent = [model.id for model in fleet.models if not answer.tokens.get(model.id)]
+    wrong = [
+        *filter(None, [answer.error]),
+        *(f"{model} is not in /v1/models" for model in missing),
+        *(f"{model} generates nothing" for model in silent if model not in missing),
+    ]
+    found = "; ".join(wrong) or f"{len(fleet.models)} models answer, {answer.seconds:.1f} s"
+    return Check("generation", mac.name, not wrong, found, "deploy/logs.py --data job=serve")
+
+
+def _equal_versions(macs: Mapping[str, MacHealth]) -> Iterator[Check]:
+    for what in SAME_VERSIONS:
+        versions = {name: seen.versions.get(what, "none") for name, seen in macs.items()}
+        same = len(set(versions.values())) == 1 and "none" not in versions.values()
+        found = next(iter(versions.values())) if same else ", ".join(f"{k}: {v}" for k, v in versions.items())
+        yield Check(
+            "versions", "", same, f"{what} {found}", "deploy/cluster.py lays the same release everywhere"
+        )
+    macos = {name: seen.facts.macos_version for name, seen in macs.items()}
+    yield Check("versions", "", True, "macOS " + ", ".join(f"{k}: {v}" for k, v in macos.items()))
+
+
+def _clocks(macs: Mapping[str, MacHealth]) -> Iterator[Check]:
+    clocks = {name: seen.facts.clock_epoch for name, seen in macs.items()}
+    if len(clocks) < 2:
+        return
+    skew = max(clocks.values()) - min(clocks.values())
+    found = f"within {skew:.0f} s of each other"
+    fix = "Switch on “Set time automatically” on each Mac"
+    yield Check("clocks", "", skew <= CLOCK_SKEW_SECONDS, found, fix)

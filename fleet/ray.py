@@ -1,0 +1,128 @@
+"""How Ray is started on a Mac: the arguments of `ray start`, and the environment of everything below it."""
+
+from __future__ import annotations
+
+import json
+
+from fleet import layout
+from fleet.plan import usable_bytes
+from fleet.release import Release
+from fleet.settings import Fleet, Mac
+
+MB = 1024**2
+# Beyond this size Ray on macOS refuses an object store unless told otherwise.
+_LARGE_STORE_MB = 2048
+_LOG_BYTES, _LOG_BACKUPS = 64 * MB, 4
+
+
+def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str]:
+    """What follows `ray start` on this Mac; the wrapper adds `--block`.
+
+    `memory` is the Mac's memory in bytes. Given that, Ray offers what models may take of it, and places a
+    model only where it fits.
+    """
+    ports = fleet.ports
+    if mac.is_head:
+        first = [
+            "--head",
+            f"--port={ports.gcs}",
+            f"--ray-client-server-port={ports.ray_client}",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={ports.dashboard}",
+            # Workers take the head's folder over.
+            f"--temp-dir={fleet.ray_temp_dir}",
+        ]
+    else:
+        first = [f"--address={gcs_address(fleet)}"]
+    return [
+        *first,
+        f"--node-ip-address={mac.node_ip}",
+        f"--node-manager-port={ports.node_manager}",
+        f"--object-manager-port={ports.object_manager}",
+        f"--runtime-env-agent-port={ports.runtime_env_agent}",
+        f"--dashboard-agent-grpc-port={ports.agent_grpc}",
+        f"--dashboard-agent-listen-port={ports.agent_http}",
+        f"--metrics-export-port={ports.metrics}",
+        f"--min-worker-port={ports.worker_min}",
+        f"--max-worker-port={ports.worker_max}",
+        f"--num-cpus={fleet.ray_cpus}",
+        "--num-gpus=0",
+        # One engine per Mac: each replica asks for the one `mlx` that a Mac has.
+        f"--resources={json.dumps({'mlx': 1}, separators=(',', ':'))}",
+        f"--object-store-memory={fleet.object_store_mb * MB}",
+        *([f"--memory={usable_bytes(memory)}"] if memory else []),
+        "--disable-usage-stats",
+    ]
+
+
+def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
+    """The environment of Ray and of all that it starts. Secrets are paths here, never values."""
+    environment = {
+        **base_environment(release),
+        **client_environment(),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's default, 15, would let anything else on the Mac slow the engine down.
+        "RAY_worker_niceness": "0",
+        # Outlive a reboot of the head; by default a worker gives up after a minute.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        # Replicas are the only workers: idle ones in reserve would only take memory.
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_num_workers_soft_limit": "1",
+        # The plan has decided what fits; Ray must not kill an engine for the memory it was given.
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_ROTATION_MAX_BYTES": str(_LOG_BYTES),
+        "RAY_ROTATION_BACKUP_COUNT": str(_LOG_BACKUPS),
+        # The wrapper clears stale sockets there; only the head's arguments name it.
+        "RAYLAB_RAY_TEMP": fleet.ray_temp_dir,
+        "VLLM_HOST_IP": mac.node_ip,
+        "VLLM_NO_USAGE_STATS": "1",
+        # Weights are local files; nothing may look for them elsewhere.
+        "HF_HUB_OFFLINE": "1",
+    }
+    if fleet.object_store_mb > _LARGE_STORE_MB:
+        environment["RAY_ENABLE_MAC_LARGE_OBJECT_STORE"] = "1"
+    return environment | (_head_environment(fleet) if mac.is_head else {})
+
+
+def _head_environment(fleet: Fleet) -> dict[str, str]:
+    return {
+        "DASHBOARD_METRIC_PORT": str(fleet.ports.dashboard_metrics),
+        "AUTOSCALER_METRIC_PORT": str(fleet.ports.autoscaler_metrics),
+        # Cluster state goes to the store on this Mac, so that the fleet outlives its head. A client
+        # certificate lets Ray in: a password would end up on the command line of its GCS.
+        "RAY_REDIS_ADDRESS": f"rediss://127.0.0.1:{fleet.ports.store}",
+        "RAY_REDIS_CA_CERT": layout.STORE_CA,
+        "RAY_REDIS_CLIENT_CERT": layout.STORE_CERT,
+        "RAY_REDIS_CLIENT_KEY": layout.STORE_KEY,
+        "RAY_external_storage_namespace": f"raylab-{fleet.name}",
+    }
+
+
+def base_environment(release: Release) -> dict[str, str]:
+    """What launchd does not give a job by itself, for every job of this release."""
+    return {
+        "HOME": layout.HOME,
+        "LANG": "en_US.UTF-8",
+        "PATH": f"{layout.env_dir(release.id)}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "RAYLAB_RELEASE": layout.release_dir(release.id),
+    }
+
+
+def client_environment() -> dict[str, str]:
+    """What every process that talks to Ray needs, be it a node or a client."""
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": layout.RAY_TOKEN,
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+    }
+
+
+def gcs_address(fleet: Fleet) -> str:
+    """Where Ray's control service listens."""
+    return f"{fleet.head.node_ip}:{fleet.ports.gcs}"
+
+
+def dashboard_url(fleet: Fleet) -> str:
+    """Ray's dashboard, Jobs and Serve REST, as seen on the head."""
+    return f"http://127.0.0.1:{fleet.ports.dashboard}"

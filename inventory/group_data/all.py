@@ -1,0 +1,25 @@
+"""What all Macs of every fleet share, unless a file of group_data that is named after a fleet says otherwise.
+
+Every setting with its meaning, unit and default is in fleet/settings.py. Relative paths count from the folder
+in which you run pyinfra.
+"""
+
+# How to get in: an administrator's account with Remote Login (System Settings > General > Sharing), your
+# public key in its ~/.ssh/authorized_keys, and sudo without a password for it.
+ssh_user = "admin"
+
+# What the fleet serves. A Mac holds one model; with replicas "all" every Mac that can hold it does.
+models = [
+    {
+        # The name that clients ask for.
+        "id": "qwen3-8b",
+        # A folder on this machine, as `hf download Qwen/Qwen3-8B --local-dir ~/models/Qwen3-8B` makes it.
+        "source": "~/models/Qwen3-8B",
+        "engine": "vllm",
+        "replicas": "all",
+        # Tokens of the longest conversation, and how many requests a Mac works on at once. Both cost memory:
+        # the plan at the start of every run shows how much.
+        "context": 16384,
+        "concurrency": 8,
+    },
+]

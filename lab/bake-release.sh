@@ -1,0 +1,17 @@
+#!/bin/sh
+# The release (about 3 GB of Python) is laid once, on a simulated Mac named `factory`, by the roles that every Mac
+# goes through; its folder then becomes a read-only layer under all the others.
+set -eu
+cd "$(dirname "$0")/.."
+id=$(python -c "from pathlib import Path; from fleet.release import read_release as read
+print(read(Path('.lab/artifacts/locks')).id)")
+[ -e ".lab/factory/opt/raylab/releases/$id/complete" ] && exit 0
+echo "raylab: laying release $id on the simulated Mac 'factory' (once, about two minutes)"
+lab wipe factory
+lab up factory
+trap 'lab halt factory' EXIT
+pyinfra -y inventory/factory.py deploy/release.py
+trap - EXIT
+lab halt factory
+lab bake factory /opt/raylab/releases
+lab wipe factory

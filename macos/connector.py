@@ -1,0 +1,79 @@
+"""The connector `@mac/NAME`: pyinfra's SSH, without Nagle's algorithm and with errors that say what to do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from paramiko import AuthenticationException, BadHostKeyException, SSHException
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.connectors.ssh import SSHConnector
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+
+class MacConnector(SSHConnector):
+    """SSH to a Mac of the inventory, as host NAME; its address is `ssh_hostname` or else `node_ip`.
+
+    A remote command is several small packets, and paramiko leaves Nagle on: 47 ms a command instead of 4 ms.
+    """
+
+    def __init__(self, state: State, host: Host) -> None:
+        super().__init__(state, host)
+        if not self.data["ssh_hostname"]:
+            self.data["ssh_hostname"] = host.data.get("node_ip") or host.name
+
+    @staticmethod
+    def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        """The one host of `@mac/NAME`. Raises PyinfraError for `@mac` alone."""
+        if not name:
+            raise PyinfraError("@mac: write @mac/NAME, with the Mac's name")
+        yield name, {}, []
+
+    def connect(self) -> None:
+        """Connects. Raises ConnectError, which fails this Mac alone: one line, what is wrong, what to do."""
+        try:
+            super().connect()
+        except PyinfraError as error:
+            raise ConnectError(self._advice(error)) from error
+        transport = self.client.get_transport() if self.client else None
+        # A jump host or a proxy command puts something else than a socket here.
+        if transport and isinstance(transport.sock, socket.socket):
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _advice(self, error: PyinfraError) -> str:
+        address = self.data["ssh_hostname"]
+        port = self.data["ssh_port"] or 22
+        cause = error.__context__
+        reason = f"{cause}" or type(cause).__name__
+        if isinstance(cause, AuthenticationException):
+            user = self.data["ssh_user"] or "the local user's name"
+            key = self.data["ssh_key"] or "the agent or ~/.ssh"
+            return (
+                f"{address} refused the key ({reason}): user {user}, key from {key}; "
+                "put the public key into that user's ~/.ssh/authorized_keys, or set ssh_user and ssh_key"
+            )
+        if isinstance(cause, BadHostKeyException):
+            entry = address if int(port) == 22 else f"[{address}]:{port}"
+            file = self.data["ssh_known_hosts_file"]
+            return (
+                f"{address} shows another host key than the known one: another machine answers, or "
+                f"the Mac was erased; only if you know why: ssh-keygen -R '{entry}'"
+                + (f" -f {file}" if file else "")
+            )
+        if isinstance(cause, SSHException) and "found in known_hosts" in reason:
+            return (
+                f"{address} has no known host key, and ssh_strict_host_key_checking is on: log in once with "
+                "ssh, compare the fingerprint, accept it, run again"
+            )
+        if isinstance(cause, socket.gaierror):
+            return f"the name {address} does not resolve: set node_ip or ssh_hostname to the Mac's address"
+        if isinstance(cause, (OSError, EOFError)):
+            return (
+                f"{address} does not answer on port {port} ({reason}): is the Mac on, on this network, and "
+                "is Remote Login on (System Settings > General > Sharing)?"
+            )
+        return f"{address}: {error}"

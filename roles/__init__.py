@@ -1,0 +1,1 @@
+"""Roles: one module for each thing that a Mac must have."""

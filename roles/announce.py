@@ -1,0 +1,72 @@
+"""What a run says before it touches anything: what is wrong, and the plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet.errors import Problem
+from fleet.macfacts import MacFacts
+from fleet.plan import Plan, make_plan
+from fleet.preflight import check
+from macos.facts.report import MacReport
+from roles.context import everyone, the_fleet
+
+_plans: list[Plan] = []
+
+
+def plan() -> Plan:
+    """Look at every Mac, print the plan once, and end the run when something cannot work.
+
+    Runs while pyinfra prepares, so nothing has been changed on any Mac when it ends the run.
+    """
+    facts = everyone(MacReport)
+    if not _plans:
+        _plans.append(quiet_plan())
+        _show(_plans[0], check(the_fleet(), facts))
+    return _plans[0]
+
+
+def quiet_plan() -> Plan:
+    """The plan, for those who compare with it."""
+    return make_plan(the_fleet(), remembered_memory(everyone(MacReport)))
+
+
+def _show(made: Plan, problems: list[Problem]) -> None:
+    """Print the plan and what is wrong with it."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    say(made.table(), *(f"{problem.severity}: {problem.line()}" for problem in problems))
+    if errors:
+        say(f"{len(errors)} error{'s' * (len(errors) > 1)}. No Mac was touched.")
+        sys.exit(2)
+
+
+def say(*lines: str) -> None:
+    """Print to the person, beside pyinfra's own messages."""
+    for line in ("", *lines):
+        print(line, file=sys.stderr)
+
+
+def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
+    """Memory of every Mac in bytes, also of those that this run leaves out, as they last reported it.
+
+    Without that, a run with --limit would plan otherwise than a run without.
+    """
+    path = Path(the_fleet().depot) / "memory.json"
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    names = {mac.name for mac in the_fleet().macs}
+    now = {name: size for name, size in known.items() if name in names}
+    now |= {name: seen.memory_bytes for name, seen in facts.items()}
+    if now != known:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(now, indent=1))
+        temporary.replace(path)
+    return now
+
+
+def end(status: int = 0) -> None:
+    """End a run that only looks, before pyinfra asks whether to apply changes that there are none of."""
+    sys.exit(status)

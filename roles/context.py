@@ -1,0 +1,73 @@
+"""What the current run is about: the fleet and its release, read once, before any connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gevent
+from gevent.lock import RLock
+from pyinfra import logger
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import ctx_config, ctx_host, host, state
+
+if TYPE_CHECKING:
+    from pyinfra.api.facts import FactBase
+    from pyinfra.api.host import Host
+
+    from fleet.release import Release
+    from fleet.settings import Fleet, Mac
+
+T = TypeVar("T")
+
+_fleets: list[Fleet] = []
+_answers: dict[object, dict[str, Any]] = {}
+_asking = RLock()
+
+
+def remember(fleet: Fleet) -> None:
+    """Keep the fleet that config.py has read and checked, for the deploys and roles of this run."""
+    _fleets[:] = [fleet]
+
+
+def the_fleet() -> Fleet:
+    """The whole fleet of the inventory, with the Macs that --limit leaves out."""
+    if not _fleets:
+        raise RuntimeError("these deploys take an inventory file such as inventory/example.py")
+    return _fleets[0]
+
+
+def the_release() -> Release:
+    """What this Mac runs: the content of its locks."""
+    return the_fleet().release(this_mac())
+
+
+def this_mac() -> Mac:
+    """The Mac that the current part of the deploy is for."""
+    return the_fleet().mac(host.name)
+
+
+def everyone(fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]] = dict) -> dict[str, T]:
+    """One fact of every Mac of this run, by name, asked of all at once; `arguments` is called for each Mac.
+
+    A deploy file runs once per Mac, and the first to come asks for all. A Mac that cannot answer fails alone.
+    """
+    with _asking:
+        if (fact, arguments) not in _answers:
+            macs = state.inventory.get_active_hosts()
+            asked = {mac: gevent.spawn(_ask, mac, fact, arguments) for mac in macs}
+            gevent.joinall(list(asked.values()))
+            found = {mac.name: task.value[0] for mac, task in asked.items() if task.value}
+            _answers[(fact, arguments)] = found
+        return dict(_answers[(fact, arguments)])
+
+
+def _ask(mac: Host, fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]]) -> tuple[T] | None:
+    """One Mac's answer, or None when there is none."""
+    with ctx_config.use(state.config.copy()), ctx_host.use(mac):
+        try:
+            return (mac.get_fact(fact, **arguments()),)
+        except PyinfraError as error:
+            mac.log_styled(str(error), fg="red", log_func=logger.error)
+            state.fail_hosts({mac})  # type: ignore[no-untyped-call]
+            return None

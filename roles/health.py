@@ -1,0 +1,112 @@
+"""The health check: look at every Mac, ask every Mac for a generation, say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pyinfra.context import host
+
+from fleet import layout
+from fleet.health import Answer, Check, Job, MacHealth, evaluate
+from fleet.settings import Fleet, Mac
+from macos.facts.jobs import JobTimes
+from macos.facts.report import MacReport
+from roles import announce, weights
+from roles.context import everyone, the_fleet, this_mac
+from roles.report import NodeReport, report_arguments
+
+# The first request after a start imports what it needs.
+GENERATION_TIMEOUT_S = 180
+
+
+def report() -> None:
+    """Print the table, write the JSON report if asked for, end with 1 when something is wrong."""
+    macs = observe()
+    head = everyone(NodeReport, report_arguments).get(the_fleet().head.name)
+    checks = evaluate(the_fleet(), announce.quiet_plan(), macs, head.cluster if head else None)
+    unseen = [mac.name for mac in the_fleet().macs if mac.name not in macs]
+    wrong = [check for check in checks if not check.ok]
+    verdict = f"{len(wrong)} of {len(checks)} checks failed" if wrong else f"all {len(checks)} checks passed"
+    announce.say(*table(checks))
+    announce.say(f"{the_fleet().name}: {verdict}" + (f"; not asked: {', '.join(unseen)}" if unseen else ""))
+    if path := host.data.get("report"):
+        write(Path(path), checks)
+    announce.end(1 if wrong else 0)
+
+
+def observe() -> dict[str, MacHealth]:
+    """What is seen of every Mac of this run."""
+    fleet, facts = the_fleet(), everyone(MacReport)
+    jobs, nodes = everyone(JobTimes, job_arguments), everyone(NodeReport, report_arguments)
+    whole = {model.path: weights.whole(model) for model in fleet.models}
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
+    return {
+        name: MacHealth(
+            facts=facts[name],
+            jobs=tuple(Job(job.label, job.pid, job.seconds, job.last_exit) for job in jobs[name]),
+            versions=nodes[name].versions,
+            resolves=nodes[name].resolves,
+            weights=frozenset(path for path, by_mac in whole.items() if by_mac.get(name)),
+            memory_free_bytes=nodes[name].memory_free,
+            answer=answers[name],
+        )
+        for name in facts
+        if name in jobs and name in nodes
+    }
+
+
+def job_arguments() -> dict[str, Any]:
+    """The jobs that this Mac should have."""
+    return {"labels": layout.LABELS if this_mac().is_head else (layout.RAY_LABEL,)}
+
+
+def ask(fleet: Fleet, mac: Mac) -> Answer:
+    """The model list, and a short generation of each model, through one Mac."""
+    url = f"http://{mac.node_ip}:{fleet.ports.serve_http}/v1"
+    started, tokens = time.monotonic(), {}
+    models: tuple[str, ...] = ()
+    try:
+        models = tuple(model["id"] for model in _json(f"{url}/models")["data"])
+        for model in models:
+            body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+            tokens[model] = _json(f"{url}/chat/completions", body)["usage"]["completion_tokens"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Answer(models, tokens, time.monotonic() - started, f"{url}: {error}")
+    return Answer(models, tokens, time.monotonic() - started)
+
+
+def _json(url: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=GENERATION_TIMEOUT_S) as answer:
+        return json.load(answer)
+
+
+def table(checks: Sequence[Check]) -> list[str]:
+    """One line a check; what to do stands below what is wrong."""
+    width = max(len(check.name) for check in checks)
+    macs = max(len(check.mac or "fleet") for check in checks)
+    lines = []
+    for check in checks:
+        mark = "ok   " if check.ok else "WRONG"
+        lines.append(f"{mark}  {check.mac or 'fleet':<{macs}}  {check.name:<{width}}  {check.found}")
+        if not check.ok:
+            lines.append(" " * (9 + macs + width) + f"→ {check.fix}")
+    return lines
+
+
+def write(path: Path, checks: Sequence[Check]) -> None:
+    """The JSON report, whole or not at all."""
+    result = {"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]}
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    temporary.replace(path)
+    print(f"written: {path}", file=sys.stderr)

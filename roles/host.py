@@ -1,0 +1,44 @@
+"""What a Mac is told about itself: the service account, our folders, log rotation, never to sleep."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from fleet import layout
+from macos.operations import account, files, power
+from macos.operations.files import Directory, TextFile
+from roles.context import the_fleet
+
+# A server neither sleeps nor stays off after a power cut. Settings that a Mac lacks are skipped.
+POWER = {"sleep": 0, "disksleep": 0, "displaysleep": 0, "womp": 1, "autorestart": 1}
+
+# logfile, owner, mode, copies kept, size in KB; N: nobody needs a signal.
+ROTATION = f"{layout.LOG}/*.log\t{layout.ACCOUNT}:{layout.ACCOUNT}\t640\t5\t10240\t*\tGN\n"
+
+
+@deploy("Host")
+def settings() -> None:
+    """The account that runs everything, the folders of /opt/raylab, and power settings of a server."""
+    account.service_account(
+        layout.ACCOUNT,
+        uid=layout.ACCOUNT_UID,
+        gid=layout.ACCOUNT_GID,
+        home=layout.HOME,
+        name="Service account",
+    )
+    files.tree(
+        name="Folders and log rotation",
+        directories=[
+            *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.RELEASES, layout.WEIGHTS)),
+            *(Directory(path) for path in (layout.LIBEXEC, layout.STATE)),
+            Directory(layout.ETC, group=layout.ACCOUNT, mode="0750"),
+            *(_own(path) for path in (layout.LOG, layout.STORE_DIR, the_fleet().ray_temp_dir)),
+        ],
+        files=[TextFile("/etc/newsyslog.d/raylab.conf", ROTATION)],
+    )
+    power.settings(POWER, name="Power settings")
+
+
+def _own(path: str) -> Directory:
+    """A folder into which the services write."""
+    return Directory(path, layout.ACCOUNT, layout.ACCOUNT, "0750")

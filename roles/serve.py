@@ -1,0 +1,82 @@
+"""Serve: one application with every model, applied by a job on the head whenever the cluster is new."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import yaml
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand
+from pyinfra.api.deploy import deploy
+from pyinfra.context import host
+
+from fleet import layout
+from fleet.health import Cluster, cluster_checks
+from fleet.serve import serve_config
+from macos.operations.files import TextFile
+from macos.quiet import Commands, mac_operation
+from roles import announce
+from roles.context import the_fleet
+from roles.ray import daemon, wrapper
+from roles.report import head_view
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+# A large model takes minutes to load, on every Mac at the same time.
+PATIENCE_S = 1800
+POLL_S = 3
+SAY_EVERY_S = 15
+
+
+@deploy("Serve")
+def application() -> None:
+    """The config, the job that applies it, and every replica running."""
+    config = yaml.safe_dump(serve_config(the_fleet(), announce.plan()), sort_keys=False, allow_unicode=True)
+    daemon(
+        layout.SERVE_LABEL,
+        [
+            wrapper("raylab-serve"),
+            wrapper("raylab_serve.py"),
+            TextFile(layout.SERVE_CONFIG, config, group=layout.ACCOUNT, mode="0640"),
+        ],
+    )
+    served(PATIENCE_S, name="Every model is served")
+
+
+def shortcomings(cluster: Cluster) -> str:
+    """What keeps the application from being served by every Mac of the plan; empty when nothing does."""
+    checks = cluster_checks(the_fleet(), announce.plan(), cluster)
+    return "; ".join(f"{check.name}: {check.found}" for check in checks if not check.ok)
+
+
+@mac_operation("serve.served")
+def served(patience: int) -> Commands:
+    """Wait until Ray has every Mac and Serve every replica, at most `patience` seconds."""
+    if not shortcomings(head_view()):
+        host.noop("every replica runs")
+        return
+    yield FunctionCommand(_wait, [patience], {})
+
+
+def _wait(state: State, host: Host, patience: int) -> bool:
+    """Poll the head, telling the person what is still missing."""
+    started, said = time.monotonic(), 0.0
+    while True:
+        missing = shortcomings(head_view())
+        waited = time.monotonic() - started
+        if not missing:
+            host.log(f"every replica runs, {waited:.0f} s", logger.info)
+            return True
+        if waited > patience:
+            break
+        if waited - said >= SAY_EVERY_S:
+            said = waited
+            host.log(f"{waited:.0f} s: {missing}", logger.info)
+        gevent.sleep(POLL_S)
+    host.log_styled(f"not served after {patience} s: {missing}", fg="red", log_func=logger.error)
+    host.log("look at the log: deploy/logs.py --data job=serve", logger.error)
+    return False

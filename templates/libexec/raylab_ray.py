@@ -1,0 +1,289 @@
+"""Starts this Mac's Ray node: waits for its address, ends leftovers of an earlier run, becomes `ray start`.
+
+Arguments: those of `ray start`, without `--block`. Runs as the service account, under launchd.
+Output is the log: one line a step, with the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+RELEASES = "/opt/raylab/releases/"
+DEFAULT_TEMP = "/opt/raylab/ray"
+SAY_EVERY_S = 10.0
+POLL_S = 0.5
+# An orphaned vLLM worker does not listen to SIGTERM at all; the others need a second or two.
+TERM_GRACE_S = 5.0
+KILL_GRACE_S = 20.0
+
+# Processes of Ray and vLLM rename themselves; these are the names that they give.
+TITLES = ("ray::", "ray-dashboard-", "VLLM::")
+# What stands in the command line of those that keep it.
+MARKS = (
+    "ray.scripts.scripts",
+    "ray.util.client.server",
+    "/ray/core/src/ray/",
+    "/ray/dashboard/",
+    "/ray/_private/",
+    "/ray/autoscaler/",
+)
+# Other jobs of the same account.
+SPARED_PROGRAMS = frozenset({"valkey-server", "redis-server", "raylab-store", "raylab-serve"})
+SPARED_MARKS = ("/libexec/raylab_", "/libexec/raylab-")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One process as far as it tells: `executable` and `command` may be empty."""
+
+    pid: int
+    parent: int
+    user: int
+    executable: str
+    command: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Its first word as ps shows it, shortened for a log line."""
+        return " ".join(self.command).strip()[:100] or self.executable or "?"
+
+
+def say(text: str) -> None:
+    """Writes one line of the log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} raylab-ray: {text}", flush=True)
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of `--name=value` or `--name value`, None when it is not there."""
+    for index, argument in enumerate(arguments):
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+        if argument == name and index + 1 < len(arguments):
+            return arguments[index + 1]
+    return None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`rediss://127.0.0.1:6380` or `10.0.0.1:6379` as host and port. Raises ValueError."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not host:
+        raise ValueError(f"no HOST:PORT: {address}")
+    return host, int(port)
+
+
+def is_spared(process: Seen) -> bool:
+    """Whether this is another job of the account, such as the store."""
+    if not process.command:
+        return False
+    program = process.command[0].partition(" ")[0].rpartition("/")[2]
+    return program in SPARED_PROGRAMS or any(
+        mark in word for word in process.command[:4] for mark in SPARED_MARKS
+    )
+
+
+def is_ours(process: Seen) -> bool:
+    """Whether this looks like a part of a Ray node: by its title, its command line or its program's place."""
+    line = " ".join(process.command)
+    return (
+        line.startswith(TITLES)
+        or any(mark in line for mark in MARKS)
+        or process.executable.startswith(RELEASES)
+        or (bool(process.command) and process.command[0].startswith(RELEASES))
+    )
+
+
+def leftovers(processes: Iterable[Seen], me: int, user: int) -> list[Seen]:
+    """The processes of an earlier run, by pid.
+
+    All that belong to the account and look like Ray's, and all that these have started; never this process,
+    what it descends from, or another job of the account with what that has started.
+    """
+    table = {process.pid: process for process in processes if process.user == user}
+    above = {process.pid for process in _lineage(table, me)}
+
+    def belongs(process: Seen) -> bool:
+        ours = False
+        for current in _lineage(table, process.pid):
+            if current.pid == me or is_spared(current):
+                return False
+            if current.pid in above:
+                break
+            ours = ours or is_ours(current)
+        return ours
+
+    return sorted((p for p in table.values() if p.pid not in above and belongs(p)), key=lambda p: p.pid)
+
+
+def _lineage(table: Mapping[int, Seen], pid: int) -> Iterator[Seen]:
+    """A process, its parent, and so on as far as the table goes."""
+    met: set[int] = set()
+    while pid in table and pid not in met:
+        met.add(pid)
+        yield table[pid]
+        pid = table[pid].parent
+
+
+def wait_until(ready: Callable[[], str], what: str) -> None:
+    """Returns when `ready` has no objection left; logs the objection every SAY_EVERY_S seconds."""
+    started = said = time.monotonic()
+    objection = ready()
+    if objection:
+        say(f"waiting for {what}: {objection}")
+    while objection:
+        time.sleep(POLL_S)
+        objection = ready()
+        if objection and time.monotonic() - said >= SAY_EVERY_S:
+            said = time.monotonic()
+            say(f"still waiting for {what}, {said - started:.0f} s: {objection}")
+    waited = time.monotonic() - started
+    if waited >= POLL_S:
+        say(f"{what} after {waited:.0f} s")
+
+
+def address_objection(address: str) -> str:
+    """Why this Mac cannot use the address yet; empty when an interface has it."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return f"no interface has {address} ({error.strerror or error})"
+    return ""
+
+
+def port_objection(host: str, port: int) -> str:
+    """Why nobody answers there; empty when somebody does."""
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return ""
+    except OSError as error:
+        return f"{host}:{port}: {error.strerror or error}"
+
+
+def store_objection(host: str, port: int, environment: Mapping[str, str]) -> str:
+    """Why the store cannot be used yet; empty when it answers PING over TLS."""
+    try:
+        context = ssl.create_default_context(cafile=environment["RAY_REDIS_CA_CERT"])
+        context.load_cert_chain(environment["RAY_REDIS_CLIENT_CERT"], environment["RAY_REDIS_CLIENT_KEY"])
+        with (
+            socket.create_connection((host, port), timeout=3) as plain,
+            context.wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            connection.sendall(b"PING\r\n")
+            answer = connection.recv(200)
+    except (OSError, ValueError) as error:
+        return f"{host}:{port}: {error}"
+    # While it reads its file from disk it answers -LOADING.
+    return "" if answer.startswith(b"+PONG") else answer.decode("utf-8", "replace").strip()
+
+
+def processes() -> list[Seen]:
+    """Every process of this account, except those that are dead already."""
+    import psutil  # Comes with vLLM; where the decisions are tested there is none.
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            with process.oneshot():
+                user = process.uids().effective
+                if user != os.geteuid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                command = tuple(process.cmdline())
+                executable = ""
+                with contextlib.suppress(psutil.AccessDenied):
+                    executable = process.exe()
+                found.append(Seen(process.pid, process.ppid(), user, executable, command))
+        except psutil.Error:
+            # It ended meanwhile, or is another's.
+            continue
+    return found
+
+
+def end_leftovers() -> bool:
+    """Ends what an earlier run left, politely and then not. False when something is still there."""
+    return _end(signal.SIGTERM, TERM_GRACE_S) or _end(signal.SIGKILL, KILL_GRACE_S)
+
+
+def _end(number: signal.Signals, grace: float) -> bool:
+    """Signals every leftover and waits up to `grace` seconds; True when none is left."""
+    told: set[int] = set()
+    deadline = time.monotonic() + grace
+    while found := leftovers(processes(), os.getpid(), os.geteuid()):
+        for process in found:
+            # Also those that appear meanwhile: a dying raylet may still start one.
+            if process.pid not in told:
+                told.add(process.pid)
+                say(f"{number.name} to leftover {process.pid} {process.title}")
+                _signal(process.pid, number)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        say(f"pid {pid}: {error}")
+
+
+def remove_stale_sockets(temp: Path) -> int:
+    """Removes sockets that nobody listens on any more; call it when no leftover lives.
+
+    Ray never reuses their names: it counts upwards, and the paths would outgrow what a socket may have.
+    """
+    stale = [path for path in temp.glob("session_2*/sockets/*") if path.is_socket()]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Prepares, then becomes `ray start`; returns only when it cannot: the exit status."""
+    node_ip = option(arguments, "--node-ip-address")
+    if not node_ip:
+        say("no --node-ip-address among the arguments")
+        return 2
+    wait_until(lambda: address_objection(node_ip), f"the node IP {node_ip}")
+    if not end_leftovers():
+        say("leftovers that do not end; trying again later")
+        return 1
+    temp = option(arguments, "--temp-dir") or environment.get("RAYLAB_RAY_TEMP") or DEFAULT_TEMP
+    if removed := remove_stale_sockets(Path(temp)):
+        say(f"removed {removed} stale sockets")
+    _wait_for_peer(arguments, environment)
+    return _become_ray(arguments)
+
+
+def _become_ray(arguments: Sequence[str]) -> NoReturn:
+    say(f"ray start {' '.join(arguments)} --block")
+    style = ["--log-style=record", "--log-color=false"]
+    ray = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start"]
+    os.execv(sys.executable, [*ray, *style, *arguments, "--block"])
+
+
+def _wait_for_peer(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """The head needs its store, a worker its head. Waiting here is cheaper than Ray's own attempts."""
+    store, head = environment.get("RAY_REDIS_ADDRESS"), option(arguments, "--address")
+    if store and "--head" in arguments:
+        host, port = split_address(store)
+        wait_until(lambda: store_objection(host, port, environment), "the store")
+    elif head:
+        host, port = split_address(head)
+        wait_until(lambda: port_objection(host, port), "the head")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

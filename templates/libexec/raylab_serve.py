@@ -1,0 +1,253 @@
+"""Keeps the Serve config applied on Ray's head: whenever the cluster is new, or the file says something else.
+
+Arguments: the config (YAML) and the dashboard's URL (default: RAY_DASHBOARD_ADDRESS). Runs for ever, under
+launchd. Reads the token from RAY_AUTH_TOKEN_PATH. Output is the log: one line whenever something changes.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # comes with Ray
+
+API = "/api/serve/applications/"
+POLL_S = 2.0
+TIMEOUT_S = 60.0
+# While a head comes back there is a moment without a controller; only what lasts is a new cluster.
+EMPTY_POLLS = 4
+# The same config is not sent again sooner than this, then twice that, and so on.
+RETRY_S, RETRY_MOST_S = 60.0, 900.0
+
+Config = Mapping[str, Any]
+
+
+class Unavailable(Exception):
+    """The dashboard does not answer, or not as expected; its text says how."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do now, and why. `clear` means: first take the applications away, since they are stuck."""
+
+    reason: str
+    clear: bool = False
+
+
+def say(text: str) -> None:
+    """Writes one line of the log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} raylab-serve: {text}", flush=True)
+
+
+def differences(wanted: Config, details: Config) -> list[str]:
+    """What Serve would have to change to be as wanted, in words; empty when nothing.
+
+    `details` is the answer of GET /api/serve/applications/: Serve keeps what it was given as it was given.
+    """
+    found = {
+        name: application.get("deployed_app_config")
+        for name, application in details.get("applications", {}).items()
+        if application.get("source", "declarative") == "declarative"
+    }
+    asked = {application["name"]: application for application in wanted.get("applications", [])}
+    return [
+        *(f"{name} is not there" for name in sorted(asked.keys() - found.keys())),
+        *(f"{name} is not wanted any more" for name in sorted(found.keys() - asked.keys())),
+        *(f"{name} differs" for name in sorted(asked.keys() & found.keys()) if asked[name] != found[name]),
+    ]
+
+
+def is_empty(details: Config) -> bool:
+    """Whether Serve runs nothing: a new cluster, or one whose controller is not back yet."""
+    return not details.get("applications")
+
+
+def is_stuck(details: Config) -> bool:
+    """Whether an application has failed for good with no replica of a model left: Serve has given up."""
+    return any(
+        application.get("status") == "DEPLOY_FAILED" and not _running(application)
+        for application in details.get("applications", {}).values()
+    )
+
+
+def _running(application: Config) -> int:
+    """Replicas that run a model; those of the ingress alone answer nobody."""
+    return sum(
+        replica.get("state") == "RUNNING"
+        for name, deployment in application.get("deployments", {}).items()
+        if not name.endswith("Ingress")
+        for replica in deployment.get("replicas", [])
+    )
+
+
+def next_step(wanted: Config, details: Config, empty_polls: int) -> Step | None:
+    """What to do about the state of Serve; None when it is as it should be, or cannot be told yet."""
+    if is_empty(details) and wanted.get("applications") and empty_polls < EMPTY_POLLS:
+        return None
+    if reasons := differences(wanted, details):
+        return Step("; ".join(reasons))
+    if is_stuck(details):
+        return Step("deployment failed", clear=True)
+    return None
+
+
+def summary(details: Config) -> str:
+    """The state of all applications in one line."""
+    parts = []
+    for name, application in sorted(details.get("applications", {}).items()):
+        deployments = [
+            f"{deployment} {sum(r.get('state') == 'RUNNING' for r in about.get('replicas', []))}"
+            f"/{about.get('target_num_replicas', '?')}"
+            for deployment, about in sorted(application.get("deployments", {}).items())
+        ]
+        inside = ", ".join(deployments) or "no deployments yet"
+        parts.append(f"{name} {application.get('status', '?')} ({inside})")
+    return "; ".join(parts) or "no applications"
+
+
+@dataclass
+class Retry:
+    """When the same step may be taken again: at once when it is a new one, then ever later."""
+
+    key: str = ""
+    pause: float = 0.0
+    not_before: float = 0.0
+
+    def allows(self, key: str, now: float) -> bool:
+        """Whether to act now. Acting is recorded."""
+        if key != self.key:
+            self.key, self.pause = key, RETRY_S
+        elif now < self.not_before:
+            return False
+        else:
+            self.pause = min(2 * self.pause, RETRY_MOST_S)
+        self.not_before = now + self.pause
+        return True
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Ray's REST API on the head."""
+
+    url: str
+    token_path: str
+
+    def call(self, method: str, path: str, body: Config | None = None) -> dict[str, Any]:
+        """The answer, decoded; an empty one is an empty mapping. Raises Unavailable."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **self._authorization()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                text = answer.read()
+            decoded: dict[str, Any] = json.loads(text) if text.strip() else {}
+            return decoded
+        except urllib.error.HTTPError as error:
+            last = error.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise Unavailable(f"{method} {path}: HTTP {error.code} {' '.join(last)[:500]}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unavailable(f"{method} {path}: {error}") from None
+
+    def _authorization(self) -> dict[str, str]:
+        # Read each time: a new token needs no restart.
+        try:
+            return {"Authorization": f"Bearer {Path(self.token_path).read_text().strip()}"}
+        except OSError as error:
+            raise Unavailable(f"token: {error.strerror}: {self.token_path}") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The config as data. Raises Unavailable when the file cannot be used."""
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise Unavailable(f"config: {error}") from None
+    if not isinstance(config, dict):
+        raise Unavailable(f"config: {path} is not a mapping")
+    return config
+
+
+class Keeper:
+    """Compares and applies, again and again; remembers what it has said."""
+
+    def __init__(self, config: Path, dashboard: Dashboard) -> None:
+        self.config = config
+        self.dashboard = dashboard
+        self.retry = Retry()
+        self.empty_polls = 0
+        self.said = ""
+
+    def poll(self) -> None:
+        """One round. Raises Unavailable."""
+        wanted = read_config(self.config)
+        details = self.dashboard.call("GET", API)
+        self.empty_polls = self.empty_polls + 1 if is_empty(details) else 0
+        self.tell(summary(details))
+        step = next_step(wanted, details, self.empty_polls)
+        if step is None:
+            return
+        # A cluster that has lost everything is a new matter, even if the config is the same.
+        cluster = (details.get("controller_info") or {}).get("actor_id")
+        key = json.dumps([wanted, cluster, step.reason], sort_keys=True, default=str)
+        if self.retry.allows(key, time.monotonic()):
+            self.apply(wanted, step)
+
+    def apply(self, wanted: dict[str, Any], step: Step) -> None:
+        """Sends the config. Raises Unavailable."""
+        say(f"applying the config: {step.reason}")
+        if step.clear:
+            self.dashboard.call("PUT", API, {**wanted, "applications": []})
+            self.wait_until_empty()
+        self.dashboard.call("PUT", API, wanted)
+        say("config accepted")
+
+    def wait_until_empty(self) -> None:
+        """Waits, for a minute at most, until no application is left. Raises Unavailable."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not is_empty(self.dashboard.call("GET", API)) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def tell(self, text: str) -> None:
+        """Logs what has changed since the last time."""
+        if text != self.said:
+            self.said = text
+            say(text)
+
+    def run(self) -> None:
+        """For ever; nothing that the dashboard or the config does ends it."""
+        while True:
+            try:
+                self.poll()
+            except Unavailable as problem:
+                self.tell(str(problem))
+            except Exception as problem:
+                # An answer in a form that nobody foresaw: the next one may be fine again.
+                self.tell(f"unexpected: {type(problem).__name__}: {problem}")
+            time.sleep(POLL_S)
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs for ever; returns an exit status only when it cannot start."""
+    url = arguments[1] if len(arguments) > 1 else environment.get("RAY_DASHBOARD_ADDRESS")
+    token = environment.get("RAY_AUTH_TOKEN_PATH")
+    if not arguments or not url or not token:
+        say("usage: raylab-serve CONFIG [DASHBOARD_URL], with RAY_AUTH_TOKEN_PATH in the environment")
+        return 2
+    Keeper(Path(arguments[0]), Dashboard(url.rstrip("/"), token)).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

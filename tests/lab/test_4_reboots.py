@@ -1,0 +1,53 @@
+"""Reboots and pulled plugs, with nobody's help."""
+
+from __future__ import annotations
+
+import pytest
+from harness import answers, healthy, lab, on, steady_load, wait_for
+
+
+def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """Print a measured figure into the test's output."""
+    with capsys.disabled():
+        print(f"\n  {line}")
+
+
+def test_a_worker_reboots(well: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with steady_load("alpha", "gamma") as load:
+        lab("reboot", "beta")
+        seconds = wait_for("health after beta's reboot", healthy, 400)
+    assert load.failed == [], load.failed[:3]
+    assert len(load.lines) > 20
+    assert answers("beta")["chat_tokens"] >= 1
+    report(
+        capsys,
+        f"beta rebooted: healthy after {seconds:.0f} s; {len(load.lines)} requests to the others, 0 failed",
+    )
+
+
+def test_the_head_reboots_and_the_others_serve_on(well: str, capsys: pytest.CaptureFixture[str]) -> None:
+    session = on("beta", "ls -d /opt/raylab/ray/session_2*")
+    with steady_load("beta", "gamma") as load:
+        lab("reboot", "alpha")
+        seconds = wait_for("health after alpha's reboot", healthy, 400)
+    assert load.failed == [], load.failed[:3]
+    assert len(load.lines) > 20
+    assert answers("alpha")["chat_tokens"] >= 1
+    # The same cluster resumed: the workers' Ray was never told to start another session.
+    assert on("beta", "ls -d /opt/raylab/ray/session_2*") == session
+    report(
+        capsys,
+        f"alpha rebooted: healthy after {seconds:.0f} s; {len(load.lines)} requests to the others, 0 failed",
+    )
+
+
+def test_the_plug_of_the_head_is_pulled_for_a_while(well: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with steady_load("beta", "gamma") as load:
+        lab("power-off", "alpha")
+        wait_for("40 s of requests", lambda: len(load.lines) > 160, 120)
+        lab("power-on", "alpha")
+        seconds = wait_for("health after alpha's return", healthy, 400)
+    assert load.failed == [], load.failed[:3]
+    report(
+        capsys, f"alpha without power for 40 s: healthy {seconds:.0f} s after its return; 0 requests failed"
+    )

@@ -1,0 +1,308 @@
+"""What lands on a Mac: exact arguments, environment, configuration and plists."""
+
+from __future__ import annotations
+
+import plistlib
+from pathlib import Path
+
+import pytest
+from fleet_project import Project
+
+from fleet.jobs import job, jobs
+from fleet.layout import LABELS, log_path, plist_path, weights_dir
+from fleet.names import hosts_block
+from fleet.plan import make_plan, need_of
+from fleet.ports import Ports, clashes
+from fleet.ray import ray_arguments, ray_environment
+from fleet.serve import serve_config
+from fleet.settings import GB, Fleet
+from fleet.store import store_config
+
+ALL = "inventory/group_data/all.py"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def fleet(project: Project) -> Fleet:
+    return project.load()
+
+
+def test_the_port_table_has_no_doubles_and_stays_clear_of_ephemeral_ports() -> None:
+    assert clashes(Ports()) == []
+    assert all(1024 <= port < 32768 for port in (*Ports().single().values(), Ports().worker_max))
+
+
+def test_ray_on_the_head(fleet: Fleet) -> None:
+    assert ray_arguments(fleet, fleet.head) == [
+        "--head",
+        "--port=6379",
+        "--ray-client-server-port=10001",
+        "--dashboard-host=127.0.0.1",
+        "--dashboard-port=8265",
+        "--temp-dir=/opt/raylab/ray",
+        "--node-ip-address=10.77.0.11",
+        "--node-manager-port=6381",
+        "--object-manager-port=6382",
+        "--runtime-env-agent-port=6383",
+        "--dashboard-agent-grpc-port=6384",
+        "--dashboard-agent-listen-port=6385",
+        "--metrics-export-port=6386",
+        "--min-worker-port=10100",
+        "--max-worker-port=10299",
+        "--num-cpus=4",
+        "--num-gpus=0",
+        '--resources={"mlx":1}',
+        "--object-store-memory=1073741824",
+        "--disable-usage-stats",
+    ]
+
+
+def test_ray_on_a_worker(fleet: Fleet) -> None:
+    arguments = ray_arguments(fleet, fleet.mac("beta"))
+    assert arguments[:2] == ["--address=10.77.0.11:6379", "--node-ip-address=10.77.0.12"]
+    assert not [
+        text for text in arguments if text.startswith(("--head", "--port", "--temp-dir", "--dashboard-port"))
+    ]
+    assert arguments[2:] == ray_arguments(fleet, fleet.head)[7:]
+
+
+def test_ray_offers_the_memory_that_models_may_take(fleet: Fleet) -> None:
+    assert f"--memory={48 * GB}" in ray_arguments(fleet, fleet.head, memory=64 * GB)
+
+
+def test_the_environment_of_a_worker(fleet: Fleet) -> None:
+    mac = fleet.mac("beta")
+    release = fleet.release(mac)
+    assert ray_environment(fleet, mac, release) == {
+        "HOME": "/opt/raylab/state/home",
+        "LANG": "en_US.UTF-8",
+        "PATH": f"/opt/raylab/releases/{release.id}/env/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "RAYLAB_RELEASE": f"/opt/raylab/releases/{release.id}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": "/opt/raylab/etc/ray-token",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_num_workers_soft_limit": "1",
+        "RAYLAB_RAY_TEMP": "/opt/raylab/ray",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_ROTATION_MAX_BYTES": "67108864",
+        "RAY_ROTATION_BACKUP_COUNT": "4",
+        "VLLM_HOST_IP": "10.77.0.12",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def test_the_head_also_knows_the_store(fleet: Fleet) -> None:
+    release = fleet.release(fleet.head)
+    head = ray_environment(fleet, fleet.head, release)
+    worker = ray_environment(fleet, fleet.mac("beta"), release)
+    assert {name: value for name, value in head.items() if name not in worker} == {
+        "DASHBOARD_METRIC_PORT": "6387",
+        "AUTOSCALER_METRIC_PORT": "6388",
+        "RAY_REDIS_ADDRESS": "rediss://127.0.0.1:6380",
+        "RAY_REDIS_CA_CERT": "/opt/raylab/etc/store-ca.pem",
+        "RAY_REDIS_CLIENT_CERT": "/opt/raylab/etc/store-cert.pem",
+        "RAY_REDIS_CLIENT_KEY": "/opt/raylab/etc/store-key.pem",
+        "RAY_external_storage_namespace": "raylab-lab",
+    }
+
+
+def test_a_large_object_store_must_be_allowed(project: Project) -> None:
+    project.change(ALL, "platform =", "object_store_mb = 4096\nplatform =")
+    fleet = project.load()
+    environment = ray_environment(fleet, fleet.head, fleet.release(fleet.head))
+    assert environment["RAY_ENABLE_MAC_LARGE_OBJECT_STORE"] == "1"
+
+
+def test_every_port_of_the_table_is_used(fleet: Fleet, project: Project) -> None:
+    """A port that is changed in the settings changes on the Macs."""
+    head = fleet.head
+    written = " ".join(
+        [
+            *ray_arguments(fleet, head),
+            *ray_environment(fleet, head, fleet.release(head)).values(),
+            store_config(fleet),
+            str(serve_config(fleet, make_plan(fleet, {}))),
+        ]
+    )
+    ports = fleet.ports
+    unused = [name for name, port in ports.single().items() if str(port) not in written]
+    assert unused == []
+
+
+def test_the_serve_config(project: Project) -> None:
+    project.change(
+        ALL, '"context": 512,', '"context": 512, "env": {"A": "1"}, "engine_kwargs": {"enforce_eager": True},'
+    )
+    fleet = project.load()
+    assert serve_config(fleet, make_plan(fleet, {})) == {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": 8000},
+        "applications": [
+            {
+                "name": "llm",
+                "route_prefix": "/",
+                "import_path": "ray.serve.llm:build_openai_app",
+                "args": {
+                    "llm_configs": [
+                        {
+                            "model_loading_config": {
+                                "model_id": "tiny",
+                                "model_source": fleet.models[0].path,
+                            },
+                            "accelerator_config": {"kind": "cpu"},
+                            "placement_group_config": {"bundle_per_worker": {"CPU": 1, "mlx": 1}},
+                            "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
+                            "deployment_config": {
+                                "num_replicas": 3,
+                                "graceful_shutdown_timeout_s": 300,
+                                "health_check_timeout_s": 30,
+                            },
+                            "runtime_env": {"env_vars": {"A": "1"}},
+                        }
+                    ],
+                    "ingress_deployment_config": {
+                        "num_replicas": 3,
+                        "max_replicas_per_node": 1,
+                        "max_ongoing_requests": 1000,
+                        "ray_actor_options": {"num_cpus": 0.1},
+                    },
+                },
+            }
+        ],
+    }
+
+
+def test_a_model_asks_for_memory_where_not_every_mac_has_it(project: Project) -> None:
+    project.change(ALL, '"context": 512,', '"memory_gb": 20,')
+    fleet = project.load()
+    plan = make_plan(fleet, {"alpha": 64 * GB, "beta": 16 * GB, "gamma": 64 * GB})
+    (application,) = serve_config(fleet, plan)["applications"]
+    (config,) = application["args"]["llm_configs"]
+    assert config["placement_group_config"]["bundle_per_worker"]["memory"] == need_of(fleet.models[0]).total
+    assert config["deployment_config"]["num_replicas"] == 2
+
+
+def test_without_models_there_is_no_application(project: Project) -> None:
+    project.write("inventory/group_data/lab.py", "models = []\n")
+    fleet = project.load()
+    assert serve_config(fleet, make_plan(fleet, {}))["applications"] == []
+
+
+def test_the_mac_alone_serves_itself_only(project: Project) -> None:
+    project.write("inventory/local.py", 'head = [("@local", {"node_ip": "127.0.0.1"})]\n')
+    fleet = project.load("inventory/local.py")
+    assert serve_config(fleet, make_plan(fleet, {}))["http_options"]["host"] == "127.0.0.1"
+    assert hosts_block(fleet) == ""
+
+
+def test_the_store(fleet: Fleet) -> None:
+    assert (
+        store_config(fleet)
+        == """\
+bind 127.0.0.1
+port 0
+tls-port 6380
+tls-cert-file /opt/raylab/etc/store-cert.pem
+tls-key-file /opt/raylab/etc/store-key.pem
+tls-ca-cert-file /opt/raylab/etc/store-ca.pem
+tls-auth-clients yes
+tls-protocols "TLSv1.2 TLSv1.3"
+dir /opt/raylab/store
+appendonly yes
+appendfsync everysec
+auto-aof-rewrite-min-size 16mb
+save ""
+daemonize no
+protected-mode yes
+maxmemory-policy noeviction
+"""
+    )
+
+
+def test_the_hosts_file(fleet: Fleet) -> None:
+    assert (
+        hosts_block(fleet)
+        == """\
+10.77.0.11 alpha
+10.77.0.12 beta
+10.77.0.13 gamma
+"""
+    )
+
+
+def test_which_jobs_a_mac_has(fleet: Fleet) -> None:
+    release = fleet.release(fleet.head)
+    assert tuple(each.label for each in jobs(fleet, fleet.head, release)) == LABELS
+    assert [each.label for each in jobs(fleet, fleet.mac("beta"), release)] == ["io.raylab.ray"]
+    assert job(fleet, fleet.head, release, "io.raylab.serve").label == "io.raylab.serve"
+    with pytest.raises(KeyError):
+        job(fleet, fleet.mac("beta"), release, "io.raylab.serve")
+
+
+def test_the_plist_of_ray(fleet: Fleet) -> None:
+    mac = fleet.mac("beta")
+    release = fleet.release(mac)
+    (ray,) = jobs(fleet, mac, release)
+    assert ray.path == "/Library/LaunchDaemons/io.raylab.ray.plist"
+    assert ray.plist == {
+        "Label": "io.raylab.ray",
+        "ProgramArguments": ["/opt/raylab/libexec/raylab-ray", *ray_arguments(fleet, mac)],
+        "UserName": "_raylab",
+        "GroupName": "_raylab",
+        "WorkingDirectory": "/opt/raylab/state/home",
+        "EnvironmentVariables": ray_environment(fleet, mac, release),
+        "StandardOutPath": "/opt/raylab/log/ray.log",
+        "StandardErrorPath": "/opt/raylab/log/ray.log",
+        "KeepAlive": True,
+        "ThrottleInterval": 10,
+        "ExitTimeOut": 120,
+        "ProcessType": "Interactive",
+        "SoftResourceLimits": {"NumberOfFiles": 65536},
+        "HardResourceLimits": {"NumberOfFiles": 65536},
+    }
+
+
+def test_the_plists_of_store_and_serve(fleet: Fleet) -> None:
+    store, _, serve = jobs(fleet, fleet.head, fleet.release(fleet.head))
+    assert store.plist["ProgramArguments"] == [
+        "/opt/raylab/libexec/raylab-store",
+        "/opt/raylab/etc/store.conf",
+    ]
+    assert serve.plist["ProgramArguments"] == [
+        "/opt/raylab/libexec/raylab-serve",
+        "/opt/raylab/etc/serve.yaml",
+        "http://127.0.0.1:8265",
+    ]
+    assert serve.plist["EnvironmentVariables"]["RAY_AUTH_TOKEN_PATH"] == "/opt/raylab/etc/ray-token"
+    assert "RAY_AUTH_TOKEN_PATH" not in store.plist["EnvironmentVariables"]
+
+
+def test_plists_can_be_written_and_hold_strings_only_where_launchd_wants_them(fleet: Fleet) -> None:
+    for each in jobs(fleet, fleet.head, fleet.release(fleet.head), memory=64 * GB):
+        assert plistlib.loads(plistlib.dumps(each.plist)) == each.plist
+        assert all(isinstance(value, str) for value in each.plist["EnvironmentVariables"].values())
+        assert all(isinstance(value, str) for value in each.plist["ProgramArguments"])
+
+
+def test_no_secret_is_rendered(project: Project) -> None:
+    project.write("secrets/ray-token", "t0psecret").chmod(0o600)
+    project.write("secrets/store-key.pem", "t0psecret").chmod(0o600)
+    fleet = project.load()
+    rendered = [each.plist for each in jobs(fleet, fleet.head, fleet.release(fleet.head))]
+    assert "t0psecret" not in str([rendered, store_config(fleet), fleet])
+
+
+def test_names_of_folders_and_files() -> None:
+    assert weights_dir("Qwen/Qwen3-8B", "0123") == "/opt/raylab/weights/Qwen--Qwen3-8B/0123"
+    assert log_path("io.raylab.serve") == "/opt/raylab/log/serve.log"
+    assert plist_path("io.raylab.store") == "/Library/LaunchDaemons/io.raylab.store.plist"
