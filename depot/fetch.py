@@ -114,15 +114,9 @@ def _artifact(path: Path, hashes: Hashes) -> Artifact:
     return Artifact(path, hashes.of(path), path.stat().st_size)
 
 
-def _fetch_files(
-    files: tuple[LockedFile, ...], folder: Path, hashes: Hashes, progress: Progress
-) -> list[Path]:
+def _fetch_files(files: tuple[LockedFile, ...], folder: Path, hashes: Hashes, progress: Progress) -> list[Path]:
     paths = [folder / PurePosixPath(urlsplit(file.url).path).parent.name / file.name for file in files]
-    lacking = [
-        (file, path)
-        for file, path in zip(files, paths, strict=True)
-        if not hashes.holds(path, (file.sha256,))
-    ]
+    lacking = [(file, path) for file, path in zip(files, paths, strict=True) if not hashes.holds(path, (file.sha256,))]
     if lacking:
         folder.mkdir(exist_ok=True)
         check_room(folder, len(lacking) * ROOM_PER_PACKAGE, f"Fetching {len(lacking)} conda packages")

@@ -38,10 +38,7 @@ def install_commands(release_id: str) -> list[str]:
     """
     env, incoming = env_dir(release_id), incoming_dir(release_id)
     clean = f"{CLEAN} HOME={incoming}"
-    micromamba = (
-        f"{BIN}/micromamba create -y -r {incoming}/mamba -p {env}"
-        f" --offline --no-rc -f {incoming}/explicit.txt"
-    )
+    micromamba = f"{BIN}/micromamba create -y -r {incoming}/mamba -p {env} --offline --no-rc -f {incoming}/explicit.txt"
     # Byte code is made once, here: the services' account cannot write it, and without it every process spends
     # half a minute compiling. A release never changes, so nothing has to look whether the code is current.
     uv = (

@@ -42,9 +42,7 @@ def fetch_wheels(release: Release, folder: Path, hashes: Hashes, progress: Progr
         _fetch(release, missing, folder, progress)
         held = _held(release.wheels, folder, hashes)
     if lost := [f"{wheel.name}=={wheel.version}" for wheel in release.wheels if wheel not in held]:
-        raise DepotError(
-            f"pip reported success but brought nothing that the lock accepts for: {', '.join(lost)}."
-        )
+        raise DepotError(f"pip reported success but brought nothing that the lock accepts for: {', '.join(lost)}.")
     return [held[wheel] for wheel in release.wheels]
 
 

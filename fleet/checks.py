@@ -75,9 +75,7 @@ def check_members(raw: RawFleet, findings: Findings) -> None:
         findings.add(Problem(Code.NO_HEAD, raw.inventory, "", "head", "", fix))
     if len(heads) > 1:
         given = ", ".join(mac.name for mac in heads)
-        findings.add(
-            Problem(Code.TWO_HEADS, heads[1].where, "", "head", given, "Move all but one into `workers`.")
-        )
+        findings.add(Problem(Code.TWO_HEADS, heads[1].where, "", "head", given, "Move all but one into `workers`."))
     seen: set[str] = set()
     for mac in raw.macs:
         if mac.name in seen:
@@ -215,14 +213,8 @@ def check_secrets(raw: RawFleet, common: Mapping[str, Any], root: Path, findings
     for mac in raw.macs:
         key = mac.data.get("ssh_key")
         if key and isinstance(key.value, str) and not (root / Path(key.value).expanduser()).is_file():
-            fix = (
-                "Run `make lab`, which makes it."
-                if ".lab" in Path(key.value).parts
-                else "Name a private key file."
-            )
-            findings.at(key.where, "" if not key.own else mac.name, "ssh_key")(
-                Code.KEY_MISSING, key.value, fix
-            )
+            fix = "Run `make lab`, which makes it." if ".lab" in Path(key.value).parts else "Name a private key file."
+            findings.at(key.where, "" if not key.own else mac.name, "ssh_key")(Code.KEY_MISSING, key.value, fix)
 
 
 def _check_secret(path: Path, name: str, report: Report) -> None:
@@ -238,9 +230,7 @@ def _check_secret(path: Path, name: str, report: Report) -> None:
         empty = not path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        report(
-            Code.SECRET_UNREADABLE, name, "Make it a readable file of mode 0600, or remove it.", str(reason)
-        )
+        report(Code.SECRET_UNREADABLE, name, "Make it a readable file of mode 0600, or remove it.", str(reason))
         return
     if empty:
         report(Code.SECRET_UNREADABLE, name, "Remove it: the next run makes a new one.", "it is empty")

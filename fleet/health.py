@@ -189,9 +189,7 @@ def _names(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
 
 def _weights(fleet: Fleet, plan: Plan, mac: Mac, seen: MacHealth) -> Check:
     missing = [model.id for model in fleet.models if model.path not in seen.weights]
-    found = (
-        f"missing: {', '.join(missing)}" if missing else f"{len(fleet.models)} of {len(fleet.models)} models"
-    )
+    found = f"missing: {', '.join(missing)}" if missing else f"{len(fleet.models)} of {len(fleet.models)} models"
     return Check("weights", mac.name, not missing, found, "deploy/cluster.py copies them again")
 
 
@@ -230,9 +228,7 @@ def _equal_versions(macs: Mapping[str, MacHealth]) -> Iterator[Check]:
         versions = {name: seen.versions.get(what, "none") for name, seen in macs.items()}
         same = len(set(versions.values())) == 1 and "none" not in versions.values()
         found = next(iter(versions.values())) if same else ", ".join(f"{k}: {v}" for k, v in versions.items())
-        yield Check(
-            "versions", "", same, f"{what} {found}", "deploy/cluster.py lays the same release everywhere"
-        )
+        yield Check("versions", "", same, f"{what} {found}", "deploy/cluster.py lays the same release everywhere")
     macos = {name: seen.facts.macos_version for name, seen in macs.items()}
     yield Check("versions", "", True, "macOS " + ", ".join(f"{k}: {v}" for k, v in macos.items()))
 

@@ -40,8 +40,7 @@ def build(raw: RawFleet, root: Path) -> Fleet:
     common = _fleet_values(raw, root, findings)
     checks.check_secrets(raw, common, root, findings)
     macs = tuple(
-        Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)])
-        for mac in raw.macs
+        Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)]) for mac in raw.macs
     )
     releases = _releases(raw, macs, root, findings)
     models = read_models(_first(raw, "models"), len(raw.macs), root, findings)
@@ -133,9 +132,7 @@ def _releases(raw: RawFleet, macs: tuple[Mac, ...], root: Path, findings: Findin
                 where = entry.where if entry else (lambda written=written: written.where)
                 fix = "All Macs of a Ray cluster need the same Ray and Python: give them the same locks."
                 given = f"{pin} {here}"
-                findings.at(where, mac.name, "locks")(
-                    Code.PIN_DIFFERS, given, fix, f"{there} on {first.name}"
-                )
+                findings.at(where, mac.name, "locks")(Code.PIN_DIFFERS, given, fix, f"{there} on {first.name}")
     return releases
 
 

@@ -105,9 +105,7 @@ class MacFacts:
             model=_first_line(sections.get("model", "")),
             memory_bytes=_number(sections.get("memory", "")) or 0,
             cpus=_number(sections.get("cpus", "")) or 0,
-            addresses=tuple(
-                re.findall(r"^\s+inet (\d+\.\d+\.\d+\.\d+)\b", sections.get("addresses", ""), re.M)
-            ),
+            addresses=tuple(re.findall(r"^\s+inet (\d+\.\d+\.\d+\.\d+)\b", sections.get("addresses", ""), re.M)),
             host_name=_first_line(sections.get("HostName", "")) or None,
             local_host_name=_first_line(sections.get("LocalHostName", "")),
             disk_free_bytes=free,
@@ -171,6 +169,4 @@ def _switch(text: str, on: str, off: str) -> bool | None:
 
 def _installed(text: str) -> frozenset[str]:
     paths = (line.strip().rstrip("/").removesuffix("/complete") for line in text.splitlines())
-    return frozenset(
-        path.removeprefix(f"{layout.PREFIX}/") for path in paths if path.startswith(layout.PREFIX)
-    )
+    return frozenset(path.removeprefix(f"{layout.PREFIX}/") for path in paths if path.startswith(layout.PREFIX))

@@ -76,9 +76,7 @@ class _Entry:
         for key in self.written:
             if key not in MODEL_SETTINGS:
                 known = f"The settings of a model are {', '.join(MODEL_SETTINGS)}."
-                self.report(str(key))(
-                    Code.SETTING_UNKNOWN, f"`{key}`", nearest(str(key), MODEL_SETTINGS, known)
-                )
+                self.report(str(key))(Code.SETTING_UNKNOWN, f"`{key}`", nearest(str(key), MODEL_SETTINGS, known))
         values: dict[str, Any] = {name: self._value(name, root) for name in MODEL_SETTINGS}
         self._check_engine(values)
         weights = self._weights(values["source"], root)
@@ -94,9 +92,7 @@ class _Entry:
             return typed(setting, self.written[name], root, self.report(name))
         if setting.default is MISSING and setting.default_factory is MISSING:
             given = shown(self.written["id"]) if "id" in self.written else f"number {self.index + 1}"
-            self.report()(
-                Code.MODEL_INCOMPLETE, given, f"For example {setting.metadata['example']}.", f"`{name}`"
-            )
+            self.report()(Code.MODEL_INCOMPLETE, given, f"For example {setting.metadata['example']}.", f"`{name}`")
         return stand_in(setting, root)
 
     def _check_engine(self, values: dict[str, Any]) -> None:
@@ -119,9 +115,7 @@ class _Entry:
         lab = ".lab" in source.parts
         report = self.report("source")
         if not source.is_dir():
-            fix = (
-                "Run `make lab`, which makes it." if lab else "Name the folder that holds the model's files."
-            )
+            fix = "Run `make lab`, which makes it." if lab else "Name the folder that holds the model's files."
             report(Code.SOURCE_MISSING, name, fix)
             return Weights()
         try:
@@ -137,9 +131,7 @@ class _Entry:
 
     def _check_context(self, context: object, longest: int | None) -> None:
         if isinstance(context, int) and longest and context > longest:
-            self.report("context")(
-                Code.CONTEXT_TOO_LONG, str(context), f"Set it to {longest} or less.", str(longest)
-            )
+            self.report("context")(Code.CONTEXT_TOO_LONG, str(context), f"Set it to {longest} or less.", str(longest))
 
 
 def _check_ids(entry: Entry, findings: Findings) -> None:
@@ -166,6 +158,4 @@ def _check_replicas(entry: Entry, models: tuple[Model, ...], macs: int, findings
         path = (index, "replicas")
         report = findings.at(lambda: entry.where(*path), "", f"models[{index}].replicas")
         have = "is 1 Mac" if macs == 1 else f"are {macs} Macs"
-        report(
-            Code.REPLICAS_TOO_MANY, str(needed), "A Mac holds one replica: ask for fewer, or add Macs.", have
-        )
+        report(Code.REPLICAS_TOO_MANY, str(needed), "A Mac holds one replica: ask for fewer, or add Macs.", have)

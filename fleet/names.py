@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleet.settings import Fleet
 
+
 def host_names(fleet: Fleet) -> dict[str, str]:
     """Host name → node IP, for every Mac whose name raylab decides."""
     return {mac.host_name: mac.node_ip for mac in fleet.macs if mac.host_name}

@@ -182,9 +182,7 @@ def _fits(need: Need, usable: int | None) -> bool:
     return usable is None or need.total <= usable
 
 
-def _shortage(
-    fleet: Fleet, model: Model, need: Need, usable: Mapping[str, int | None], placed: int
-) -> Problem | None:
+def _shortage(fleet: Fleet, model: Model, need: Need, usable: Mapping[str, int | None], placed: int) -> Problem | None:
     """What to say when a model does not get its Macs."""
     known = {name: size for name, size in usable.items() if size is not None}
     fitting = sum(_fits(need, size) for size in usable.values())
@@ -253,15 +251,11 @@ def _remarks(plan: Plan) -> list[str]:
         if able > placed:
             lines.append(f"{model.id}: Ray chooses which {placed} of the {able} Macs that fit it.")
         if model.weights.kv_bytes_per_token is None and model.memory_gb is None:
-            lines.append(
-                f"{model.id}: config.json does not tell the size of its KV cache, which is not counted."
-            )
+            lines.append(f"{model.id}: config.json does not tell the size of its KV cache, which is not counted.")
         need = need_of(model)
         for row in plan.macs:
             if row.usable is not None and not _fits(need, row.usable):
-                lines.append(
-                    f"{model.id} does not fit {row.mac.name}: {gb(need.total - row.usable)} GB short."
-                )
+                lines.append(f"{model.id} does not fit {row.mac.name}: {gb(need.total - row.usable)} GB short.")
     unknown = [row.mac.name for row in plan.macs if row.memory is None]
     if unknown:
         lines.append(f"Not asked for their memory: {', '.join(unknown)}.")

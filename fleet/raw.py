@@ -92,9 +92,7 @@ def read_raw(inventory: Path, root: Path) -> RawFleet:
         group.data.update(files.get(group.name, {}))
     written_all = next((group.data for group in groups if group.name == "all"), files.get("all", {}))
     raw.group_data = [("all", key, entry) for key, entry in written_all.items()]
-    raw.group_data += [
-        (group.name, *item) for group in groups if group.name != "all" for item in group.data.items()
-    ]
+    raw.group_data += [(group.name, *item) for group in groups if group.name != "all" for item in group.data.items()]
     _collect_macs(raw, source, groups, written_all)
     return raw
 
@@ -119,9 +117,7 @@ def _groups(source: Source, raw: RawFleet) -> list[_Group]:
                 fix = 'Write ("@mac/NAME", {"node_ip": "…"}).'
                 raw.problems.append(Problem(Code.ENTRY_INVALID, where, "", name, repr(host), fix))
         if len(good) == len(hosts) or name in ROLES:
-            entries = {
-                key: Entry(item, _assigned(source, name, 1, key), own=False) for key, item in data.items()
-            }
+            entries = {key: Entry(item, _assigned(source, name, 1, key), own=False) for key, item in data.items()}
             found.append(_Group(name, good, entries))
     return found
 
@@ -135,9 +131,7 @@ def _group_files(root: Path, inventory: Path, raw: RawFleet) -> dict[str, dict[s
             if isinstance(source, Problem):
                 raw.problems.append(source)
                 continue
-            entries = {
-                key: Entry(value, _assigned(source, key), own=False) for key, value in source.values.items()
-            }
+            entries = {key: Entry(value, _assigned(source, key), own=False) for key, value in source.values.items()}
             merged.setdefault(path.stem, {}).update(entries)
     return merged
 
@@ -176,10 +170,7 @@ def _collect_macs(raw: RawFleet, source: Source, groups: Iterable[_Group], for_a
             for other in member[entry]:
                 merged.update(other.data if other.name != "all" else {})
             merged.update(
-                {
-                    key: Entry(value, _written(source, entry, occurrence, key), own=True)
-                    for key, value in beside.items()
-                }
+                {key: Entry(value, _written(source, entry, occurrence, key), own=True) for key, value in beside.items()}
             )
             where = source.host(entry, occurrence)
             raw.macs.append(RawMac(entry, name_of(entry), ROLES[group.name], where, merged))

@@ -75,6 +75,10 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         "RAY_ROTATION_BACKUP_COUNT": str(_LOG_BACKUPS),
         # The wrapper clears stale sockets there; only the head's arguments name it.
         "RAYLAB_RAY_TEMP": fleet.ray_temp_dir,
+        # Prompts are nobody's business.
+        "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
+        # Where the Serve config finds raylab_serving.
+        "PYTHONPATH": layout.LIBEXEC,
         "VLLM_HOST_IP": mac.node_ip,
         "VLLM_NO_USAGE_STATS": "1",
         # Weights are local files; nothing may look for them elsewhere.

@@ -169,9 +169,7 @@ def _tools(reader: _Reader, lines: list[tuple[int, str]]) -> Iterator[LockedFile
         locked = _locked_url(url)
         if locked is None or not member.strip():
             fix = "Write URL#sha256:HEX MEMBER, where MEMBER is the wanted file inside the archive."
-            reader.bad(
-                Code.LOCK_INVALID, TOOLS_LOCK, number, line[:80], "no archive with a sha256 and a member", fix
-            )
+            reader.bad(Code.LOCK_INVALID, TOOLS_LOCK, number, line[:80], "no archive with a sha256 and a member", fix)
         else:
             yield LockedFile(locked.name, locked.url, locked.sha256, member.strip())
 
@@ -184,9 +182,7 @@ def _wheels(reader: _Reader, lines: list[tuple[int, str]]) -> Iterator[LockedWhe
         wheel = _wheel(wanted, hashes)
         if wheel is None:
             fix = "Write name==version --hash=sha256:HEX, or name @ URL --hash=sha256:HEX."
-            reader.bad(
-                Code.LOCK_INVALID, WHEELS_LOCK, number, line[:80], "no exact version with a sha256", fix
-            )
+            reader.bad(Code.LOCK_INVALID, WHEELS_LOCK, number, line[:80], "no exact version with a sha256", fix)
         else:
             yield wheel
 

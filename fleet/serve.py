@@ -11,6 +11,8 @@ APPLICATION = "llm"
 # A long answer may take minutes; Serve's default of 20 s would cut it off when a replica goes.
 GRACEFUL_SHUTDOWN_S = 300
 HEALTH_CHECK_TIMEOUT_S = 30
+# A replica whose engine died answers every request with an error until three checks have failed.
+HEALTH_CHECK_PERIOD_S = 2
 # The entry only passes requests on: it takes many, and hardly any of the slots that replicas need.
 INGRESS_REQUESTS = 1000
 INGRESS_CPUS = 0.1
@@ -59,6 +61,7 @@ def _llm_config(model: Model, plan: Plan) -> dict[str, Any]:
         "model_loading_config": {"model_id": model.id, "model_source": model.path},
         # Not the chip: it makes Ray leave accelerators alone; else it would wait for a GPU for ever.
         "accelerator_config": {"kind": "cpu"},
+        "callback_config": {"callback_class": "raylab_serving.LocalWeights"},
         "placement_group_config": {"bundle_per_worker": bundle},
         "engine_kwargs": {
             "max_model_len": model.context,
@@ -68,6 +71,7 @@ def _llm_config(model: Model, plan: Plan) -> dict[str, Any]:
         "deployment_config": {
             "num_replicas": plan.replicas[model.id],
             "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_S,
+            "health_check_period_s": HEALTH_CHECK_PERIOD_S,
             "health_check_timeout_s": HEALTH_CHECK_TIMEOUT_S,
         },
     }

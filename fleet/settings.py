@@ -67,9 +67,7 @@ class Model:
     )
     concurrency: int = field(
         default=4,
-        metadata=doc(
-            "Requests that one Mac works on at the same time.", unit="requests", example="16", low=1
-        ),
+        metadata=doc("Requests that one Mac works on at the same time.", unit="requests", example="16", low=1),
     )
     memory_gb: float | None = field(
         default=None,
@@ -86,9 +84,7 @@ class Model:
     )
     engine_kwargs: dict[str, Any] = field(
         default_factory=dict,
-        metadata=doc(
-            "Further arguments of the engine, by the engine's names.", example='{"enforce_eager": True}'
-        ),
+        metadata=doc("Further arguments of the engine, by the engine's names.", example='{"enforce_eager": True}'),
     )
     weights: Weights = field(default_factory=Weights)
     """What the source folder holds. Read from there, not written by a person."""
@@ -125,8 +121,7 @@ class Mac:
     memory_gb: int | None = field(
         default=None,
         metadata=doc(
-            "The Mac's memory, so that the plan is whole when only some Macs are asked. "
-            "Checked against the Mac.",
+            "The Mac's memory, so that the plan is whole when only some Macs are asked. Checked against the Mac.",
             unit="GB",
             example="64",
             low=8,

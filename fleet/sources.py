@@ -59,9 +59,7 @@ def read_source(path: Path, shown: str) -> Source | Problem:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except FileNotFoundError:
-        return Problem(
-            Code.FILE_MISSING, "", "", "", shown, "Give an inventory file, such as inventory/lab.py."
-        )
+        return Problem(Code.FILE_MISSING, "", "", "", shown, "Give an inventory file, such as inventory/lab.py.")
     except SyntaxError as error:
         fix = "Correct the line, or the one before it."
         return Problem(Code.FILE_SYNTAX, f"{shown}:{error.lineno or 1}", "", "", error.msg, fix)
@@ -70,13 +68,9 @@ def read_source(path: Path, shown: str) -> Source | Problem:
     try:
         values = runpy.run_path(str(path))
     except Exception as error:  # a person's file may raise anything
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-        ]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f"{shown}:{lines[-1]}" if lines else shown
-        return Problem(
-            Code.FILE_BROKEN, where, "", "", f"{type(error).__name__}: {error}", "Correct the line."
-        )
+        return Problem(Code.FILE_BROKEN, where, "", "", f"{type(error).__name__}: {error}", "Correct the line.")
     return Source(shown, _data_of(values, tree), tree)
 
 
@@ -94,9 +88,7 @@ def _data_of(values: dict[str, object], tree: ast.Module) -> dict[str, object]:
     return {
         name: value
         for name, value in values.items()
-        if not name.startswith("__")
-        and name not in imported
-        and not isinstance(value, (FunctionType, ModuleType))
+        if not name.startswith("__") and name not in imported and not isinstance(value, (FunctionType, ModuleType))
     }
 
 

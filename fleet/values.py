@@ -57,9 +57,7 @@ def typed(setting: Field[Any], value: object, root: Path, report: Report) -> obj
         report(Code.SETTING_TYPE, shown(value), f"For example {example}.", describe(kind))
         return stand_in(setting, root)
     low, high = setting.metadata["low"], setting.metadata["high"]
-    if isinstance(value, (int, float)) and (
-        (low is not None and value < low) or (high is not None and value > high)
-    ):
+    if isinstance(value, (int, float)) and ((low is not None and value < low) or (high is not None and value > high)):
         bounds = f"{low} to {high}" if high is not None else f"{low} and more"
         report(Code.SETTING_RANGE, str(value), f"For example {setting.metadata['example']}.", bounds)
         return stand_in(setting, root)

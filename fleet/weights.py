@@ -45,10 +45,7 @@ class Weights:
     def longest_context(self) -> int | None:
         """The context the model was made for, in tokens; None when config.json does not say, or scales it."""
         text = self._text_config
-        if (
-            text.get("rope_scaling")
-            or (text.get("rope_parameters") or {}).get("rope_type", "default") != "default"
-        ):
+        if text.get("rope_scaling") or (text.get("rope_parameters") or {}).get("rope_type", "default") != "default":
             return None
         return _whole(text.get("max_position_embeddings"))
 

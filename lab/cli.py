@@ -65,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("join", _join, "put a Mac's LAN cable back", "NAME")
     add("shape", _shape, "limit a Mac's LAN link: 100mbit, 1gbit, none", "NAME", "RATE")
     add("client", _client, "run a command on the LAN machine outside the fleet", "COMMAND")
-    add(
-        "bake", _bake, "move a folder of a Mac that is off into the layer that all Macs share", "NAME", "PATH"
-    )
+    add("bake", _bake, "move a folder of a Mac that is off into the layer that all Macs share", "NAME", "PATH")
     add(
         "wipe",
         _wipe,

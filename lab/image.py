@@ -177,9 +177,7 @@ def _make_key() -> None:
     key = key_file()
     if not key.exists():
         key.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "raylab", "-f", str(key)], check=True
-        )
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "raylab", "-f", str(key)], check=True)
 
 
 def build() -> None:

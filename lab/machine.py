@@ -122,9 +122,7 @@ def start(macs: list[Hardware]) -> None:
         if power(mac) is not Power.ON:
             console = MacPaths(mac.name).console
             last = console.read_text(errors="replace").splitlines()[-5:]
-            raise LabError(
-                "\n  ".join([f"{mac.name} does not boot; its console ({console}) ends with", *last])
-            )
+            raise LabError("\n  ".join([f"{mac.name} does not boot; its console ({console}) ends with", *last]))
 
 
 def _power_supply(mac: Hardware) -> subprocess.Popen[bytes]:
@@ -235,9 +233,7 @@ def mount_base() -> None:
         if image.is_current():
             return
         if any(_has_power(path.name) for path in (lab_dir() / "macs").glob("*")):
-            print(
-                "lab: the image is older than its sources; `lab down` and `lab up` renew it", file=sys.stderr
-            )
+            print("lab: the image is older than its sources; `lab down` and `lab up` renew it", file=sys.stderr)
             return
         unmount_base()
     image.build()

@@ -61,8 +61,7 @@ class MacConnector(SSHConnector):
             file = self.data["ssh_known_hosts_file"]
             return (
                 f"{address} shows another host key than the known one: another machine answers, or "
-                f"the Mac was erased; only if you know why: ssh-keygen -R '{entry}'"
-                + (f" -f {file}" if file else "")
+                f"the Mac was erased; only if you know why: ssh-keygen -R '{entry}'" + (f" -f {file}" if file else "")
             )
         if isinstance(cause, SSHException) and "found in known_hosts" in reason:
             return (

@@ -29,7 +29,7 @@ def mac_operation(title: str, is_idempotent: bool = True) -> Callable[[Callable[
 
     def decorate(function: Callable[P, Commands]) -> MacOperation:
         inner = cast(Callable[..., OperationMeta], operation(is_idempotent=is_idempotent)(function))
-        first = function.__code__.co_varnames[0]
+        first = next(iter(function.__code__.co_varnames), "")
 
         @wraps(function)
         def named(*args: P.args, **kwargs: P.kwargs) -> OperationMeta:

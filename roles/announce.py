@@ -6,6 +6,9 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
+
+import gevent
 
 from fleet.errors import Problem
 from fleet.macfacts import MacFacts
@@ -40,7 +43,7 @@ def _show(made: Plan, problems: list[Problem]) -> None:
     say(made.table(), *(f"{problem.severity}: {problem.line()}" for problem in problems))
     if errors:
         say(f"{len(errors)} error{'s' * (len(errors) > 1)}. No Mac was touched.")
-        sys.exit(2)
+        end(2)
 
 
 def say(*lines: str) -> None:
@@ -67,6 +70,12 @@ def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
     return now
 
 
-def end(status: int = 0) -> None:
-    """End a run that only looks, before pyinfra asks whether to apply changes that there are none of."""
+def end(status: int = 0) -> NoReturn:
+    """End the run, from the part of the deploy that runs for one Mac; the parts for the others end silently."""
+    if _ended:
+        raise gevent.GreenletExit
+    _ended.append(status)
     sys.exit(status)
+
+
+_ended: list[int] = []

@@ -22,8 +22,7 @@ def environment() -> None:
     files.tree(
         name="Release folders",
         directories=[
-            Directory(path)
-            for path in (release_dir(release_id), incoming, f"{incoming}/conda", f"{incoming}/wheels")
+            Directory(path) for path in (release_dir(release_id), incoming, f"{incoming}/conda", f"{incoming}/wheels")
         ],
         files=[TextFile(f"{incoming}/explicit.txt", explicit_lock(depot))],
     )

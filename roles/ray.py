@@ -67,5 +67,10 @@ def node() -> None:
     files.tree(files=[wrapper("raylab_report.py")], name="Report program")
     daemon(
         layout.RAY_LABEL,
-        [wrapper("raylab-ray"), wrapper("raylab_ray.py"), secret(layout.RAY_TOKEN, secrets().ray_token)],
+        [
+            wrapper("raylab-ray"),
+            wrapper("raylab_ray.py"),
+            wrapper("raylab_serving.py"),
+            secret(layout.RAY_TOKEN, secrets().ray_token),
+        ],
     )

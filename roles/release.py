@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from fleet.layout import release_dir
 from fleet.release import Release
 from macos.operations.files import LocalFile
 from macos.quiet import Commands, mac_operation
-from roles.announce import say
+from roles.announce import end, say
 from roles.context import the_fleet, the_release
 
 
@@ -53,7 +52,7 @@ def _fetched(release_id: str, locks: Path) -> Depot:
         return fetch(release, Path(the_fleet().depot), progress=say, locks=str(locks))
     except DepotError as error:
         say("error: the depot cannot be filled. No Mac was touched.", str(error))
-        sys.exit(2)
+        end(2)
 
 
 def the_depot() -> Depot:

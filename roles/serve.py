@@ -15,6 +15,7 @@ from pyinfra.context import host
 from fleet import layout
 from fleet.health import Cluster, cluster_checks
 from fleet.serve import serve_config
+from macos.operations import files
 from macos.operations.files import TextFile
 from macos.quiet import Commands, mac_operation
 from roles import announce
@@ -36,14 +37,10 @@ SAY_EVERY_S = 15
 def application() -> None:
     """The config, the job that applies it, and every replica running."""
     config = yaml.safe_dump(serve_config(the_fleet(), announce.plan()), sort_keys=False, allow_unicode=True)
-    daemon(
-        layout.SERVE_LABEL,
-        [
-            wrapper("raylab-serve"),
-            wrapper("raylab_serve.py"),
-            TextFile(layout.SERVE_CONFIG, config, group=layout.ACCOUNT, mode="0640"),
-        ],
-    )
+    # The job reads it again and again: a new config restarts no job.
+    file = TextFile(layout.SERVE_CONFIG, config, group=layout.ACCOUNT, mode="0640")
+    files.tree(files=[file], name="Serve config")
+    daemon(layout.SERVE_LABEL, [wrapper("raylab-serve"), wrapper("raylab_serve.py")])
     served(PATIENCE_S, name="Every model is served")
 
 

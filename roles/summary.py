@@ -33,9 +33,7 @@ def text(fleet: Fleet) -> str:
     width = max(len(mac.name) for mac in fleet.macs)
     for row in announce.plan().macs:
         url = f"http://{row.mac.node_ip}:{port}/v1"
-        rows.append(
-            f"  {row.mac.name:<{width}}  {row.mac.role:<6}  {url:<30}  {row.model.id if row.model else '-'}"
-        )
+        rows.append(f"  {row.mac.name:<{width}}  {row.mac.role:<6}  {url:<30}  {row.model.id if row.model else '-'}")
     failed = sorted(mac.name for mac in state.failed_hosts)
     lines = ["", f"Fleet {fleet.name}", *rows]
     if failed:

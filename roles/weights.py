@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fleet.settings import Model
 from macos.facts import Digests
 from macos.operations import files
 from macos.operations.files import Directory, LocalFile, TextFile
-from roles.announce import say
+from roles.announce import end, say
 from roles.context import everyone, the_fleet
 
 MANIFEST = "manifest.json"
@@ -29,7 +28,7 @@ def manifest_of(source: Path) -> Manifest:
         return manifest(source, Path(the_fleet().depot) / "weights.json")
     except (DepotError, OSError) as error:
         say(f"error: models: {error}. No Mac was touched.")
-        sys.exit(2)
+        end(2)
 
 
 def whole(model: Model) -> dict[str, bool]:

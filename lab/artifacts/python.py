@@ -54,9 +54,7 @@ def python_package(prefix: Path, version: str) -> CondaPackage:
         debian = _undo_debian(stage / "lib" / TAG)
         _compile(stage / "lib" / TAG)
         files = {
-            str(path.relative_to(stage)): _content(path, prefix)
-            for path in sorted(stage.rglob("*"))
-            if path.is_file()
+            str(path.relative_to(stage)): _content(path, prefix) for path in sorted(stage.rglob("*")) if path.is_file()
         }
     if debian:
         # The module `site` is frozen into the binary, and Debian's looks for packages nowhere else.

@@ -147,9 +147,7 @@ def _edit_group(verb: str, name: str, options: dict[str, str]) -> int:
         if verb == "delete":
             return 0 if local.pop(name, None) else complain("Group not found.", NO_GROUP)
         if verb == "create" and name not in known:
-            gid = options.get("-i") or str(
-                next(number for number in range(501, 65536) if number not in taken)
-            )
+            gid = options.get("-i") or str(next(number for number in range(501, 65536) if number not in taken))
             local[name] = {
                 "GeneratedUID": [new_uuid()],
                 "PrimaryGroupID": [gid],

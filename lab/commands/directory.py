@@ -75,9 +75,7 @@ def _system(path: str, keys: tuple[str, ...]) -> Records:
     """The accounts of a colon-separated file, by the names that Open Directory gives its columns."""
     with open(path) as file:
         rows = [line.rstrip("\n").split(":") for line in file if not line.startswith("#")]
-    return {
-        row[0]: {key: [value] for key, value in zip(keys, row[1:], strict=False) if value} for row in rows
-    }
+    return {row[0]: {key: [value] for key, value in zip(keys, row[1:], strict=False) if value} for row in rows}
 
 
 def users() -> Records:

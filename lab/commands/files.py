@@ -76,9 +76,7 @@ def codesign(arguments: list[str]) -> int:
         elif signing and "-f" in arguments:
             complain(f"{path}: replacing existing signature")
         elif any(word.startswith("-d") for word in arguments):
-            complain(
-                f"Executable={os.path.realpath(path)}\nIdentifier={os.path.basename(path)}\nSignature=adhoc"
-            )
+            complain(f"Executable={os.path.realpath(path)}\nIdentifier={os.path.basename(path)}\nSignature=adhoc")
     return status
 
 
@@ -137,13 +135,7 @@ def md5(arguments: list[str]) -> int:
         except OSError as error:
             status = complain(f"md5: {path}: {error.strerror}")
             continue
-        print(
-            digest
-            if "-q" in arguments
-            else f"{digest} {path}"
-            if "-r" in arguments
-            else f"MD5 ({path}) = {digest}"
-        )
+        print(digest if "-q" in arguments else f"{digest} {path}" if "-r" in arguments else f"MD5 ({path}) = {digest}")
     return status
 
 
@@ -154,9 +146,7 @@ def sed(arguments: list[str]) -> int:
     while rest:
         word = rest.pop(0)
         if word.startswith("--") and word != "--":
-            return complain(
-                "sed: illegal option -- -\nusage: sed script [-EHalnru] [-i extension] [file ...]"
-            )
+            return complain("sed: illegal option -- -\nusage: sed script [-EHalnru] [-i extension] [file ...]")
         if word in ("-i", "-I", "-Ei", "-ni") and rest:
             words += [f"-{word[1:-1]}"] if len(word) > 2 else []
             words.append(f"-i{rest.pop(0)}")

@@ -44,9 +44,7 @@ def pmset(arguments: list[str]) -> int:
     if arguments == ["-g", "custom"]:
         return _show("AC Power:")
     if arguments == ["-g", "cap"]:
-        return say(
-            "\n".join(["Capabilities for AC Power:", *(f" {key}" for key in DEFAULTS if " " not in key)])
-        )
+        return say("\n".join(["Capabilities for AC Power:", *(f" {key}" for key in DEFAULTS if " " not in key)]))
     if arguments[:1] == ["-g"]:
         return 0
     if not arguments or arguments[0] not in ("-a", "-b", "-c", "-u"):
@@ -55,11 +53,7 @@ def pmset(arguments: list[str]) -> int:
         return complain("'pmset' must be run as root...", NO_PERMISSION)
     words = arguments[1:]
     pairs = dict(zip(words[::2], words[1::2], strict=False))
-    if (
-        not pairs
-        or len(words) % 2
-        or any(key not in DEFAULTS or not value.isdigit() for key, value in pairs.items())
-    ):
+    if not pairs or len(words) % 2 or any(key not in DEFAULTS or not value.isdigit() for key, value in pairs.items()):
         return complain("Usage: pmset <options>", 64)
     with changing("pmset") as values:
         values.update(pairs)

@@ -65,9 +65,7 @@ def _value(words: list[str]) -> Any:  # noqa: ANN401
     if len(rest) != 1:
         raise ValueError(rest)
     if kind.startswith("-bool"):
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-            rest[0].lower()
-        ]
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[rest[0].lower()]
     if kind.startswith("-int"):
         return int(rest[0])
     return float(rest[0]) if kind == "-float" else rest[0]

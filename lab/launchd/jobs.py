@@ -108,9 +108,7 @@ class Job:
         if self.pid is not None:
             if self.state == State.TERMED:
                 patience = self.definition.exit_timeout
-                self.log(
-                    "Warning", f"Service did not exit {patience} seconds after SIGTERM. Sending SIGKILL."
-                )
+                self.log("Warning", f"Service did not exit {patience} seconds after SIGTERM. Sending SIGKILL.")
             self.state = State.KILLED
             self.signal(signal.SIGKILL)
 
@@ -166,9 +164,7 @@ class Job:
         doublings = min(max(0, self._short_launches - PATIENT_LAUNCHES), 20)
         interval = min(minimum * (1 << doublings), max(LONGEST_WAIT, minimum))
         wait = interval - int(ran)
-        self.log(
-            "Warning", f"Service only ran for {int(ran)} seconds. Pushing respawn out by {wait} seconds."
-        )
+        self.log("Warning", f"Service only ran for {int(ran)} seconds. Pushing respawn out by {wait} seconds.")
         return interval - ran
 
     def _schedule(self, seconds: float) -> None:

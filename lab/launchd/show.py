@@ -47,8 +47,7 @@ def domain(jobs: Mapping[str, Job], disabled: Mapping[str, bool]) -> str:
 def overrides(disabled: Mapping[str, bool]) -> str:
     """What ``print-disabled system`` prints."""
     rows = "".join(
-        f'\t\t"{label}" => {"disabled" if value else "enabled"}\n'
-        for label, value in sorted(disabled.items())
+        f'\t\t"{label}" => {"disabled" if value else "enabled"}\n' for label, value in sorted(disabled.items())
     )
     return f"\n\tdisabled services = {{\n{rows}\t}}\n"
 

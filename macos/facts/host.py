@@ -28,9 +28,7 @@ class HostNames(FactBase[Names]):
 
     def command(self) -> str:
         """Two labelled lines."""
-        return " ".join(
-            f'echo "{key}=$(scutil --get {key} 2>/dev/null)";' for key in ("HostName", "LocalHostName")
-        )
+        return " ".join(f'echo "{key}=$(scutil --get {key} 2>/dev/null)";' for key in ("HostName", "LocalHostName"))
 
     @staticmethod
     def default() -> Names:

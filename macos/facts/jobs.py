@@ -29,8 +29,7 @@ class JobTimes(FactBase[list[JobTime]]):
     def command(self, labels: Sequence[str]) -> str:
         """What launchd prints of each, then the age of every process. Never fails."""
         prints = "".join(
-            f"echo '## {label}'; launchctl print {shlex.quote(f'system/{label}')} 2>/dev/null; "
-            for label in labels
+            f"echo '## {label}'; launchctl print {shlex.quote(f'system/{label}')} 2>/dev/null; " for label in labels
         )
         return f"{prints}echo '## ages'; ps -axo pid=,etime="
 

@@ -128,9 +128,7 @@ def job(
     # The job that is loaded is the one to wait for, and it may have been given longer.
     exit_timeout = max(found.exit_timeout or 0, int(plist.get("ExitTimeOut", _DEFAULT_EXIT_TIMEOUT)))
     logs = dict.fromkeys(str(plist[key]) for key in ("StandardErrorPath", "StandardOutPath") if key in plist)
-    yield _command(
-        label, calls, list(logs), exit_timeout, _settle(plist.get("ThrottleInterval"), settle), patience
-    )
+    yield _command(label, calls, list(logs), exit_timeout, _settle(plist.get("ThrottleInterval"), settle), patience)
 
 
 @mac_operation("launchd.absent")

@@ -1,4 +1,4 @@
-"""Starts this Mac's Ray node: waits for its address, ends leftovers of an earlier run, becomes `ray start`.
+"""Starts this Mac's Ray node: waits for its address, ends leftovers of an earlier run, runs `ray start`.
 
 Arguments: those of `ray start`, without `--block`. Runs as the service account, under launchd.
 Output is the log: one line a step, with the time.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 RELEASES = "/opt/raylab/releases/"
 DEFAULT_TEMP = "/opt/raylab/ray"
@@ -37,6 +37,8 @@ MARKS = (
     "/ray/_private/",
     "/ray/autoscaler/",
 )
+AGENT_PORT_OPTION = "--dashboard_agent_listen_port"
+
 # Other jobs of the same account.
 SPARED_PROGRAMS = frozenset({"valkey-server", "redis-server", "raylab-store", "raylab-serve"})
 SPARED_MARKS = ("/libexec/raylab_", "/libexec/raylab-")
@@ -86,9 +88,7 @@ def is_spared(process: Seen) -> bool:
     if not process.command:
         return False
     program = process.command[0].partition(" ")[0].rpartition("/")[2]
-    return program in SPARED_PROGRAMS or any(
-        mark in word for word in process.command[:4] for mark in SPARED_MARKS
-    )
+    return program in SPARED_PROGRAMS or any(mark in word for word in process.command[:4] for mark in SPARED_MARKS)
 
 
 def is_ours(process: Seen) -> bool:
@@ -251,7 +251,7 @@ def remove_stale_sockets(temp: Path) -> int:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Prepares, then becomes `ray start`; returns only when it cannot: the exit status."""
+    """Prepares, then is `ray start` until that ends; returns the exit status."""
     node_ip = option(arguments, "--node-ip-address")
     if not node_ip:
         say("no --node-ip-address among the arguments")
@@ -264,14 +264,41 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if removed := remove_stale_sockets(Path(temp)):
         say(f"removed {removed} stale sockets")
     _wait_for_peer(arguments, environment)
-    return _become_ray(arguments)
-
-
-def _become_ray(arguments: Sequence[str]) -> NoReturn:
     say(f"ray start {' '.join(arguments)} --block")
-    style = ["--log-style=record", "--log-color=false"]
-    ray = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start"]
-    os.execv(sys.executable, [*ray, *style, *arguments, "--block"])
+    return start_ray(arguments)
+
+
+def start_ray(arguments: Sequence[str]) -> int:
+    """Runs `ray start --block` in this process; returns its exit status."""
+    # Ray is looked for only now: the steps before need none of it, and importing it takes a second.
+    from ray._private import services
+    from ray.scripts.scripts import cli
+
+    start_process = services.start_ray_process
+
+    def start_with_port(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+        return start_process(with_agent_port(command, arguments), process_type, *rest, **more)
+
+    services.start_ray_process = start_with_port
+    options = ["--log-style=record", "--log-color=false"]
+    try:
+        cli.main(["start", *options, *arguments, "--block"], prog_name="ray")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def with_agent_port(command: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The command line of one of Ray's processes, with what Ray 2.59 forgets to tell its raylet.
+
+    A raylet that does not know the agent's HTTP port gives the agent 15 s to write it down, and aborts after
+    that: a Mac that is busy at boot would try for ever. The raylet has an option for it that nobody passes.
+    """
+    port = option(arguments, "--dashboard-agent-listen-port")
+    is_raylet = bool(command) and command[0].endswith("/raylet/raylet")
+    if not is_raylet or port is None or option(command, AGENT_PORT_OPTION):
+        return list(command)
+    return [*command, f"{AGENT_PORT_OPTION}={port}"]
 
 
 def _wait_for_peer(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -28,17 +28,13 @@ JOBS = {
 
 def run(*command: str, timeout: float = 600, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository; its output is in the error when it fails."""
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
 
 
-def pyinfra(
-    *arguments: str, check: bool = True, inventory: str = INVENTORY
-) -> subprocess.CompletedProcess[str]:
+def pyinfra(*arguments: str, check: bool = True, inventory: str = INVENTORY) -> subprocess.CompletedProcess[str]:
     """`pyinfra INVENTORY …`; options of pyinfra's may stand among the arguments."""
     return run(str(BIN / "pyinfra"), "-y", inventory, *arguments, check=check, timeout=900)
 
@@ -129,9 +125,7 @@ def kill_and_wait(mac: str, pattern: str, condition: Callable[[], bool], seconds
     """kill -9 a process; the seconds until another one has taken its place and the condition holds."""
     target = find(mac, pattern)
     on(mac, f"kill -9 {target}")
-    return wait_for(
-        f"a successor of {pattern} on {mac}", lambda: find(mac, pattern) != target and condition(), seconds
-    )
+    return wait_for(f"a successor of {pattern} on {mac}", lambda: find(mac, pattern) != target and condition(), seconds)
 
 
 def answers(mac: str) -> dict[str, Any]:
@@ -175,9 +169,7 @@ def steady_load(*macs: str, per_second: float = 2) -> Iterator[Load]:
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
     assert process.stdout
-    reader = threading.Thread(
-        target=lambda lines: load.lines.extend(map(json.loads, lines)), args=(process.stdout,)
-    )
+    reader = threading.Thread(target=lambda lines: load.lines.extend(map(json.loads, lines)), args=(process.stdout,))
     reader.start()
     try:
         yield load

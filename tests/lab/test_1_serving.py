@@ -74,9 +74,7 @@ def test_the_gcs_answers_no_stranger(fleet: str) -> None:
         'print(GcsClient(address=\\"10.77.0.11:6379\\").get_all_node_info(timeout=10))'
     )
     # The LAN machine has no Ray of its own: one of the Macs' environments, without the token, is a stranger too.
-    shell = (
-        f'cd /tmp; RAY_AUTH_MODE=token HOME=/tmp {release}/env/bin/python -c "{script}" 2>&1; echo status $?'
-    )
+    shell = f'cd /tmp; RAY_AUTH_MODE=token HOME=/tmp {release}/env/bin/python -c "{script}" 2>&1; echo status $?'
     said = lab("ssh", "gamma", shell, check=False).stdout
     assert "status 0" not in said
     assert re.search(r"(?i)auth|token", said), said
@@ -91,9 +89,7 @@ def test_the_store_wants_a_certificate(fleet: str) -> None:
 
 def test_no_secret_shows_anywhere(fleet: str) -> None:
     folder = ROOT / ".lab" / "secrets"
-    secrets = {
-        path.name: path.read_text().strip() for path in folder.iterdir() if path.name != "store-ca.pem"
-    }
+    secrets = {path.name: path.read_text().strip() for path in folder.iterdir() if path.name != "store-ca.pem"}
     assert "ray-token" in secrets
     secrets["store-key.pem"] = "".join(secrets["store-key.pem"].splitlines()[1:-1])
     places = {"pyinfra's output": fleet}

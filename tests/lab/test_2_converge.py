@@ -16,11 +16,9 @@ def test_a_second_converge_changes_nothing(well: str) -> None:
 
 
 def test_dry_and_diff_show_a_change_without_making_it(well: str) -> None:
-    on("beta", 'echo edited >> /opt/raylab/etc/newsyslog.conf; sed -i "" s/beta/betta/ /etc/hosts')
+    on("beta", 'echo edited >> /etc/newsyslog.d/raylab.conf; sed -i "" s/beta/betta/ /etc/hosts')
     assert set(changes()) == {"beta"}
-    shown = run(
-        ".venv/bin/pyinfra", "--dry", "--diff", "--limit", "beta", "inventory/lab.py", "deploy/cluster.py"
-    )
+    shown = run(".venv/bin/pyinfra", "--dry", "--diff", "--limit", "beta", "inventory/lab.py", "deploy/cluster.py")
     assert "betta" in shown.stdout + shown.stderr
     assert "betta" in on("beta", "cat /etc/hosts")
     pyinfra("--limit", "beta", "deploy/cluster.py")
@@ -59,19 +57,18 @@ def test_an_edited_plist_is_repaired_and_only_its_job_restarts(well: str) -> Non
     assert changes() == {}
 
 
-def test_an_edited_serve_config_is_repaired_and_ray_goes_on(well: str) -> None:
+def test_an_edited_serve_config_is_repaired_and_nothing_restarts(well: str) -> None:
     before = all_pids()
     config = "/opt/raylab/etc/serve.yaml"
     was = on("alpha", f"cat {config}")
-    on("alpha", f'echo "# by hand" >> {config}')
+    on("alpha", f'sed -i "" "s/max_model_len: 512/max_model_len: 256/" {config}')
+    assert on("alpha", f"cat {config}") != was
+    assert list(changes()) == ["alpha"]
     pyinfra("deploy/cluster.py")
     assert on("alpha", f"cat {config}") == was
-    after = all_pids()
-    assert after["alpha"]["io.raylab.serve"] != before["alpha"]["io.raylab.serve"]
-    assert {mac: jobs["io.raylab.ray"] for mac, jobs in after.items()} == {
-        mac: jobs["io.raylab.ray"] for mac, jobs in before.items()
-    }
-    wait_for("health after the repair", healthy)
+    # The job reads its config again by itself; the models that it applies are what restarts.
+    assert all_pids() == before
+    wait_for("health after the repair", healthy, 400)
 
 
 @pytest.mark.parametrize("mac", ADDRESSES)
@@ -80,17 +77,6 @@ def test_limit_touches_one_mac_only(well: str, mac: str) -> None:
     done = pyinfra("--limit", mac, "deploy/cluster.py")
     others = [name for name in ADDRESSES if name != mac]
     assert not [line for line in done.stderr.splitlines() if any(f"[{name}]" in line for name in others)]
-    assert all_pids() == before
-
-
-def test_an_interrupted_release_is_never_taken_for_whole(well: str) -> None:
-    """A release without its marker is finished by the next run, and the running jobs keep their pids."""
-    before = all_pids()
-    release = on("gamma", "ls -d /opt/raylab/releases/*").strip()
-    on("gamma", f"rm {release}/complete; rm -rf {release}/env/lib/python3.11/site-packages/openai")
-    assert list(changes()) == ["gamma"]
-    pyinfra("--limit", "gamma", "deploy/cluster.py")
-    on("gamma", f'test -e {release}/complete && {release}/env/bin/python -c "import openai"')
     assert all_pids() == before
 
 

@@ -48,6 +48,4 @@ def test_the_plug_of_the_head_is_pulled_for_a_while(well: str, capsys: pytest.Ca
         lab("power-on", "alpha")
         seconds = wait_for("health after alpha's return", healthy, 400)
     assert load.failed == [], load.failed[:3]
-    report(
-        capsys, f"alpha without power for 40 s: healthy {seconds:.0f} s after its return; 0 requests failed"
-    )
+    report(capsys, f"alpha without power for 40 s: healthy {seconds:.0f} s after its return; 0 requests failed")

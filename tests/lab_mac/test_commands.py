@@ -202,9 +202,7 @@ def answers(world: World) -> dict[str, tuple[str, str, int]]:
     parts = ran.stdout.split("\0")
     assert len(parts) == 3 * len(ROWS) + 1, ran.stderr
     triples = zip(parts[::3], parts[1::3], parts[2::3], strict=False)
-    return {
-        row.command: (out, err, int(status)) for row, (out, err, status) in zip(ROWS, triples, strict=True)
-    }
+    return {row.command: (out, err, int(status)) for row, (out, err, status) in zip(ROWS, triples, strict=True)}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command[:60])

@@ -99,9 +99,7 @@ def test_a_shaped_link_has_its_rate_both_ways(macs: World) -> None:
 
 
 def test_baking_shares_what_one_mac_laid(macs: World) -> None:
-    macs.mac(
-        "m4", "sudo mkdir -p /opt/raylab/releases/one && echo shared | sudo tee /opt/raylab/releases/one/x"
-    )
+    macs.mac("m4", "sudo mkdir -p /opt/raylab/releases/one && echo shared | sudo tee /opt/raylab/releases/one/x")
     refused = macs.lab("bake", "m4", "/opt/raylab/releases")
     assert refused.returncode == 1
     assert "in use by m4, m5" in refused.stderr

@@ -57,14 +57,10 @@ def _keys(**changes: object) -> Callable[[Path], None]:
         (_symlink, 122, "Path had bad ownership/permissions"),
     ],
 )
-def test_bootstrap_refuses(
-    shared: Launchd, label: str, spoil: Callable[[Path], object], code: int, text: str
-) -> None:
+def test_bootstrap_refuses(shared: Launchd, label: str, spoil: Callable[[Path], object], code: int, text: str) -> None:
     path = shared.plist(label, SLEEP)
     spoil(path)
-    assert shared.launchctl("bootstrap", "system", path) == Result(
-        code, "", f"Bootstrap failed: {code}: {text}\n"
-    )
+    assert shared.launchctl("bootstrap", "system", path) == Result(code, "", f"Bootstrap failed: {code}: {text}\n")
     assert shared.launchctl("print", f"system/{label}").rc == 113
 
 
@@ -141,9 +137,7 @@ def test_bootout_quick(shared: Launchd, label: str) -> None:
     raced = shared.launchctl("bootstrap", "system", path)
     assert raced == Result(5, "", EIO) or time.monotonic() - begin > 0.4
     assert raced.rc == 0 or shared.launchctl("print", f"system/{label}").rc == 113
-    wait_for(
-        lambda: raced.rc == 0 or shared.launchctl("bootstrap", "system", path).rc == 0, "the race is over"
-    )
+    wait_for(lambda: raced.rc == 0 or shared.launchctl("bootstrap", "system", path).rc == 0, "the race is over")
     assert shared.launchctl("bootout", "system", path) == Result(0, "", "")
 
 

@@ -76,9 +76,7 @@ def test_throttle(shared: Launchd, label: str, folder: Path) -> None:
     wait_for(lambda: len(lines(starts)) >= 2, "a second launch")
     first, second = (int(line) for line in lines(starts)[:2])
     assert second - first > 100
-    warning = (
-        rf"{re.escape(label)}: Service only ran for (\d) seconds\. Pushing respawn out by (\d) seconds\."
-    )
+    warning = rf"{re.escape(label)}: Service only ran for (\d) seconds\. Pushing respawn out by (\d) seconds\."
     ran, wait = re.findall(warning, shared.log.read_text())[0]
     assert int(ran) + int(wait) == 2
 
@@ -194,9 +192,7 @@ def test_open_files(
 def test_more_open_files_than_there_are(shared: Launchd, label: str, folder: Path) -> None:
     limits = {"NumberOfFiles": 2**40}
     output = str(folder / "o")
-    shared.load(
-        label, "ulimit -Sn; ulimit -Hn", RunAtLoad=True, StandardOutPath=output, SoftResourceLimits=limits
-    )
+    shared.load(label, "ulimit -Sn; ulimit -Hn", RunAtLoad=True, StandardOutPath=output, SoftResourceLimits=limits)
     wait_for(lambda: len(lines(folder / "o")) == 2, "the job's output")
     soft, hard = lines(folder / "o")
     assert soft == hard != "256"

@@ -153,9 +153,7 @@ def test_a_missing_key_file_fails_this_mac_only(server: Server, tmp_path: Path) 
     assert str(tmp_path / "gone") in message
 
 
-def test_a_name_that_does_not_resolve(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_does_not_resolve(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lookup(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 

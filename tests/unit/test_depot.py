@@ -171,9 +171,7 @@ def test_a_cut_connection_leaves_nothing_and_the_next_run_resumes(
     assert f"/linux-64/{VALKEY}" in server.asked
 
 
-def test_a_wrong_hash_names_file_url_and_both_hashes(
-    server: Server, release: Release, tmp_path: Path
-) -> None:
+def test_a_wrong_hash_names_file_url_and_both_hashes(server: Server, release: Release, tmp_path: Path) -> None:
     path = f"/linux-64/{VALKEY}"
     expected = sha256(server.files[path])
     server.files[path] = b"something else"
@@ -231,9 +229,7 @@ def test_a_server_that_is_not_there_is_told(server: Server, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_hashes_are_remembered_until_the_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hashes_are_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, memory = tmp_path / "file", tmp_path / "hashes.json"
     file.write_bytes(b"one")
     hashes = Hashes(memory)
@@ -281,12 +277,8 @@ def test_pip_is_asked_only_for_missing_wheels_and_torch_elsewhere_if_it_must(
     ]
 
 
-def test_what_pip_says_is_passed_on(
-    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = (
-        "Collecting ray\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n    Expected sha256 aa\n    Got bb\n"
-    )
+def test_what_pip_says_is_passed_on(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Collecting ray\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n    Expected sha256 aa\n    Got bb\n"
     monkeypatch.setattr(wheels, "_pip", lambda *_: subprocess.CompletedProcess([], 1, "", said))
     asked = Release(**{**vars(release), "wheels": (indexed("ray"),)})
     with pytest.raises(DepotError, match=r"ray==1\.0:\n +ERROR: THESE[^\n]+\n +Expected sha256 aa\n +Got bb"):

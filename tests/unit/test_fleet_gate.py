@@ -53,9 +53,7 @@ def test_problems_end_the_run_with_status_2(project: Project, capsys: pytest.Cap
     )
 
 
-def test_a_setting_given_as_an_option_is_refused(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_setting_given_as_an_option_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         check_or_exit("inventory/lab.py", ["ray_cpus=2", "report=out.json", "ssh_user=me"])
     assert capsys.readouterr().err.splitlines()[2:] == [
@@ -106,9 +104,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         ("example", ["studio-1", "studio-2", "mini-1"], ["qwen3-8b"]),
     ],
 )
-def test_the_inventories_of_the_project(
-    shipped: Project, name: str, macs: list[str], models: list[str]
-) -> None:
+def test_the_inventories_of_the_project(shipped: Project, name: str, macs: list[str], models: list[str]) -> None:
     assert shipped.problems(f"inventory/{name}.py") == []
     fleet = shipped.load(f"inventory/{name}.py")
     assert [mac.name for mac in fleet.macs] == macs
@@ -116,9 +112,7 @@ def test_the_inventories_of_the_project(
 
 
 def test_a_lab_that_is_not_made_yet_says_how_to_make_it(shipped: Project) -> None:
-    shipped.write(
-        "inventory/group_data/simulated.py", (REPOSITORY / "inventory/group_data/simulated.py").read_text()
-    )
+    shipped.write("inventory/group_data/simulated.py", (REPOSITORY / "inventory/group_data/simulated.py").read_text())
     (shipped.root / ".lab").rename(shipped.root / "elsewhere")
     lines = shipped.problems()
     assert len(lines) == 3
@@ -145,9 +139,7 @@ def test_settings_are_merged_as_pyinfra_merges_them(shipped: Project) -> None:
     shipped.write("inventory/group_data/head.py", "object_store_mb = 300\n")
     shipped.write("inventory/group_data/workers.py", "object_store_mb = 300\n")
     for name in NAMES:
-        shipped.write(
-            f"inventory/group_data/{name}.py", f"ray_temp_dir = '/opt/raylab/{name}'\nmodels = []\n"
-        )
+        shipped.write(f"inventory/group_data/{name}.py", f"ray_temp_dir = '/opt/raylab/{name}'\nmodels = []\n")
     done = subprocess.run(
         [sys.executable, "-c", PYINFRA_MERGES, *NAMES],
         capture_output=True,

@@ -108,12 +108,8 @@ def test_a_host_name_that_is_not_set_is_none() -> None:
 
 
 def test_sleep_with_and_without_those_who_prevent_it() -> None:
-    assert (
-        MacFacts.parse(output(power=PMSET.replace(" (sleep prevented by powerd, coreaudiod)", ""))).sleep == 0
-    )
-    assert (
-        MacFacts.parse(output(power=PMSET.replace("sleep                0 (", "sleep      10 ("))).sleep == 10
-    )
+    assert MacFacts.parse(output(power=PMSET.replace(" (sleep prevented by powerd, coreaudiod)", ""))).sleep == 0
+    assert MacFacts.parse(output(power=PMSET.replace("sleep                0 (", "sleep      10 ("))).sleep == 10
 
 
 def test_a_power_setting_with_spaces_in_its_name_is_not_mistaken_for_another() -> None:

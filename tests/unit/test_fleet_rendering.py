@@ -64,9 +64,7 @@ def test_ray_on_the_head(fleet: Fleet) -> None:
 def test_ray_on_a_worker(fleet: Fleet) -> None:
     arguments = ray_arguments(fleet, fleet.mac("beta"))
     assert arguments[:2] == ["--address=10.77.0.11:6379", "--node-ip-address=10.77.0.12"]
-    assert not [
-        text for text in arguments if text.startswith(("--head", "--port", "--temp-dir", "--dashboard-port"))
-    ]
+    assert not [text for text in arguments if text.startswith(("--head", "--port", "--temp-dir", "--dashboard-port"))]
     assert arguments[2:] == ray_arguments(fleet, fleet.head)[7:]
 
 
@@ -95,6 +93,8 @@ def test_the_environment_of_a_worker(fleet: Fleet) -> None:
         "RAY_memory_monitor_refresh_ms": "0",
         "RAY_ROTATION_MAX_BYTES": "67108864",
         "RAY_ROTATION_BACKUP_COUNT": "4",
+        "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
+        "PYTHONPATH": "/opt/raylab/libexec",
         "VLLM_HOST_IP": "10.77.0.12",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
@@ -160,11 +160,13 @@ def test_the_serve_config(project: Project) -> None:
                                 "model_source": fleet.models[0].path,
                             },
                             "accelerator_config": {"kind": "cpu"},
+                            "callback_config": {"callback_class": "raylab_serving.LocalWeights"},
                             "placement_group_config": {"bundle_per_worker": {"CPU": 1, "mlx": 1}},
                             "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
                             "deployment_config": {
                                 "num_replicas": 3,
                                 "graceful_shutdown_timeout_s": 300,
+                                "health_check_period_s": 2,
                                 "health_check_timeout_s": 30,
                             },
                             "runtime_env": {"env_vars": {"A": "1"}},

@@ -171,20 +171,17 @@ WRONG = [
     Wrong(
         "two heads",
         lab('11"})]', '11"}),\n    ("@mac/delta", {"node_ip": "10.77.0.14"})]'),
-        "inventory/lab.py:2: head: the fleet has more than one head: alpha, delta. "
-        "Move all but one into `workers`.",
+        "inventory/lab.py:2: head: the fleet has more than one head: alpha, delta. Move all but one into `workers`.",
     ),
     Wrong(
         "two Macs with the same name",
         lab("@mac/gamma", "@mac/beta"),
-        "inventory/lab.py:4: beta: beta is in the inventory twice. "
-        "Give every Mac its own name, and one role.",
+        "inventory/lab.py:4: beta: beta is in the inventory twice. Give every Mac its own name, and one role.",
     ),
     Wrong(
         "a Mac that is head and worker",
         lab("@mac/gamma", "@mac/alpha"),
-        "inventory/lab.py:4: alpha: alpha is in the inventory twice. "
-        "Give every Mac its own name, and one role.",
+        "inventory/lab.py:4: alpha: alpha is in the inventory twice. Give every Mac its own name, and one role.",
     ),
     Wrong(
         "a name that is no host name",
@@ -291,8 +288,7 @@ WRONG = [
     Wrong(
         "an unknown platform",
         common('"linux-64"', '"linux"'),
-        'inventory/group_data/all.py:2: platform: "linux" is not "osx-arm64" or "linux-64". '
-        'For example "osx-arm64".',
+        'inventory/group_data/all.py:2: platform: "linux" is not "osx-arm64" or "linux-64". For example "osx-arm64".',
     ),
     Wrong(
         "a fleet setting on one Mac only",
@@ -339,8 +335,7 @@ WRONG = [
     Wrong(
         "a port that is text",
         setting('ports = {"gcs": "6379"}'),
-        'inventory/group_data/all.py:1: ports.gcs: "6379" is not a whole number. '
-        "Write a number such as 6379.",
+        'inventory/group_data/all.py:1: ports.gcs: "6379" is not a whole number. Write a number such as 6379.',
     ),
     # Ray's temp dir
     Wrong(
@@ -396,8 +391,7 @@ WRONG = [
     Wrong(
         "replicas in words",
         model('"replicas": "three",'),
-        'inventory/group_data/all.py:8: models[0].replicas: "three" is not a whole number or "all". '
-        "For example 2.",
+        'inventory/group_data/all.py:8: models[0].replicas: "three" is not a whole number or "all". For example 2.',
     ),
     Wrong(
         "no replicas",
@@ -407,8 +401,7 @@ WRONG = [
     Wrong(
         "a typo in a model's key",
         model('"contxt": 512,'),
-        "inventory/group_data/all.py:8: models[0].contxt: there is no setting `contxt`. "
-        "Did you mean `context`?",
+        "inventory/group_data/all.py:8: models[0].contxt: there is no setting `contxt`. Did you mean `context`?",
     ),
     Wrong(
         "an environment variable that is a number",
@@ -455,8 +448,7 @@ WRONG = [
     Wrong(
         "models that are no list",
         common("models = [", "models = 3\n_old = ["),
-        "inventory/group_data/all.py:4: models: 3 is not a list of dicts. "
-        'For example [{"id": "tiny", "source": "…"}].',
+        'inventory/group_data/all.py:4: models: 3 is not a list of dicts. For example [{"id": "tiny", "source": "…"}].',
     ),
     # Releases
     Wrong(

@@ -142,9 +142,7 @@ def test_a_port_is_accepted_when_somebody_listens() -> None:
     assert f"127.0.0.1:{port}" in wrapper.port_objection("127.0.0.1", port)
 
 
-def test_waiting_says_why_and_ends(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_says_why_and_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 1000, 4))
     monkeypatch.setattr(wrapper.time, "monotonic", lambda: next(now))
     monkeypatch.setattr(wrapper.time, "sleep", lambda _seconds: None)
@@ -176,3 +174,28 @@ def test_stale_sockets_go_and_nothing_else(short_path: Path) -> None:
 def test_without_a_node_ip_it_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert wrapper.main(["--head"], {}) == 2
     assert "--node-ip-address" in capsys.readouterr().out
+
+
+RAYLET = f"{ENV}/lib/python3.11/site-packages/ray/core/src/ray/raylet/raylet"
+ARGUMENTS = ["--head", "--dashboard-agent-listen-port=6385"]
+
+
+def test_the_raylet_is_told_the_agents_port() -> None:
+    assert wrapper.with_agent_port([RAYLET, "--x=1"], ARGUMENTS) == [
+        RAYLET,
+        "--x=1",
+        "--dashboard_agent_listen_port=6385",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ([RAYLET.replace("raylet", "gcs"), "--x=1"], ARGUMENTS),
+        ([RAYLET, "--x=1"], ["--head"]),
+        ([RAYLET, "--dashboard_agent_listen_port=1"], ARGUMENTS),
+        ([], ARGUMENTS),
+    ],
+)
+def test_other_command_lines_stay_as_they_are(command: list[str], arguments: list[str]) -> None:
+    assert wrapper.with_agent_port(command, arguments) == command

@@ -51,9 +51,7 @@ def test_versions_drop_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.versions() == {"vllm": "0.27.1", "torch": "2.13.0"}
 
 
-def test_a_head_that_does_not_answer_is_in_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_head_that_does_not_answer_is_in_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "token").write_text("secret")
     # Port 1 is nobody's.
     arguments = ["--head", "--dashboard", "http://127.0.0.1:1", "--token", str(tmp_path / "token")]

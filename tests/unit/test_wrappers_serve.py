@@ -38,9 +38,7 @@ WANTED: dict[str, Any] = {
 }
 
 
-def details(
-    status: str = "RUNNING", states: tuple[str, ...] = ("RUNNING",), **changes: object
-) -> dict[str, Any]:
+def details(status: str = "RUNNING", states: tuple[str, ...] = ("RUNNING",), **changes: object) -> dict[str, Any]:
     """What Serve answers when it runs WANTED, with changes to the application's config."""
     return {
         "controller_info": {"actor_id": "c1"},
@@ -128,10 +126,7 @@ class Fake(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._answer(b""):
             type(self).puts.append(body)
-            found = {
-                app["name"]: {"deployed_app_config": app, "status": "DEPLOYING"}
-                for app in body["applications"]
-            }
+            found = {app["name"]: {"deployed_app_config": app, "status": "DEPLOYING"} for app in body["applications"]}
             type(self).state = {"controller_info": {"actor_id": "c1"}, "applications": found}
 
     def _answer(self, body: bytes) -> bool:
