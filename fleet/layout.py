@@ -11,8 +11,10 @@ LIBEXEC = f"{PREFIX}/libexec"
 LOG = f"{PREFIX}/log"
 STATE = f"{PREFIX}/state"
 STORE_DIR = f"{PREFIX}/store"
-# The default of the setting ray_temp_dir: Ray keeps sockets below it, so it stays short.
-RAY_TEMP = f"{PREFIX}/ray"
+RAY_DIR = f"{PREFIX}/ray"
+# The default of the setting ray_temp_dir: Ray keeps sockets below it, so it stays short. Ray opens this folder to
+# everybody, hence the closed one around it.
+RAY_TEMP = f"{RAY_DIR}/tmp"
 # The service account's HOME: engines write their compile caches there.
 HOME = f"{STATE}/home"
 

@@ -70,12 +70,20 @@ def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
     return now
 
 
+def for_the_fleet() -> None:
+    """What follows concerns the whole fleet: it runs for the first Mac, and the others' parts end here."""
+    if _running:
+        raise gevent.GreenletExit
+    _running.append(True)
+
+
 def end(status: int = 0) -> NoReturn:
-    """End the run, from the part of the deploy that runs for one Mac; the parts for the others end silently."""
+    """End the run from one Mac's part of the deploy; the other Macs' parts end silently."""
     if _ended:
         raise gevent.GreenletExit
     _ended.append(status)
     sys.exit(status)
 
 
+_running: list[bool] = []
 _ended: list[int] = []

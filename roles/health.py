@@ -28,6 +28,7 @@ GENERATION_TIMEOUT_S = 180
 
 def report() -> None:
     """Print the table, write the JSON report if asked for, end with 1 when something is wrong."""
+    announce.for_the_fleet()
     macs = observe()
     head = everyone(NodeReport, report_arguments).get(the_fleet().head.name)
     checks = evaluate(the_fleet(), announce.quiet_plan(), macs, head.cluster if head else None)

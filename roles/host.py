@@ -32,13 +32,15 @@ def settings() -> None:
             *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.RELEASES, layout.WEIGHTS)),
             *(Directory(path) for path in (layout.LIBEXEC, layout.STATE)),
             Directory(layout.ETC, group=layout.ACCOUNT, mode="0750"),
-            *(_own(path) for path in (layout.LOG, layout.STORE_DIR, the_fleet().ray_temp_dir)),
+            *(_own(path) for path in (layout.LOG, layout.STORE_DIR, layout.RAY_DIR)),
+            # Ray itself gives this one to everybody.
+            _own(the_fleet().ray_temp_dir, mode="0777"),
         ],
         files=[TextFile("/etc/newsyslog.d/raylab.conf", ROTATION)],
     )
     power.settings(POWER, name="Power settings")
 
 
-def _own(path: str) -> Directory:
+def _own(path: str, mode: str = "0750") -> Directory:
     """A folder into which the services write."""
-    return Directory(path, layout.ACCOUNT, layout.ACCOUNT, "0750")
+    return Directory(path, layout.ACCOUNT, layout.ACCOUNT, mode)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 RELEASES = "/opt/raylab/releases/"
-DEFAULT_TEMP = "/opt/raylab/ray"
 SAY_EVERY_S = 10.0
 POLL_S = 0.5
 # An orphaned vLLM worker does not listen to SIGTERM at all; the others need a second or two.
@@ -260,7 +259,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if not end_leftovers():
         say("leftovers that do not end; trying again later")
         return 1
-    temp = option(arguments, "--temp-dir") or environment.get("RAYLAB_RAY_TEMP") or DEFAULT_TEMP
+    temp = environment["RAYLAB_RAY_TEMP"]
     if removed := remove_stale_sockets(Path(temp)):
         say(f"removed {removed} stale sockets")
     _wait_for_peer(arguments, environment)

@@ -45,7 +45,7 @@ PROBES = {
     "dashboard": "http://10.77.0.11:8265/api/version",
     "Jobs API": "http://10.77.0.11:8265/api/jobs/",
     "Serve API": "http://10.77.0.11:8265/api/serve/applications/",
-    "agent of beta": "http://10.77.0.12:6385/api/local_raylet_healthz",
+    "jobs agent of beta": "http://10.77.0.12:6385/api/job_agent/jobs/",
 }
 
 

@@ -26,7 +26,7 @@ def test_a_worker_reboots(well: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_head_reboots_and_the_others_serve_on(well: str, capsys: pytest.CaptureFixture[str]) -> None:
-    session = on("beta", "ls -d /opt/raylab/ray/session_2*")
+    session = on("beta", "ls -d /opt/raylab/ray/tmp/session_2*")
     with steady_load("beta", "gamma") as load:
         lab("reboot", "alpha")
         seconds = wait_for("health after alpha's reboot", healthy, 400)
@@ -34,7 +34,7 @@ def test_the_head_reboots_and_the_others_serve_on(well: str, capsys: pytest.Capt
     assert len(load.lines) > 20
     assert answers("alpha")["chat_tokens"] >= 1
     # The same cluster resumed: the workers' Ray was never told to start another session.
-    assert on("beta", "ls -d /opt/raylab/ray/session_2*") == session
+    assert on("beta", "ls -d /opt/raylab/ray/tmp/session_2*") == session
     report(
         capsys,
         f"alpha rebooted: healthy after {seconds:.0f} s; {len(load.lines)} requests to the others, 0 failed",

@@ -37,7 +37,7 @@ def test_a_right_inventory_becomes_a_fleet(project: Project) -> None:
     assert fleet.locks == project.root / "locks/linux-64"
     assert fleet.depot == project.root / ".depot"
     assert fleet.secrets == project.root / "secrets"
-    assert fleet.ray_temp_dir == "/opt/raylab/ray"
+    assert fleet.ray_temp_dir == "/opt/raylab/ray/tmp"
     assert (fleet.ray_cpus, fleet.object_store_mb) == (4, 1024)
     (model,) = fleet.models
     assert (model.id, model.engine, model.replicas, model.context) == ("tiny", "vllm", "all", 512)
