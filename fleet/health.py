@@ -20,7 +20,7 @@ CLOCK_SKEW_SECONDS = 5
 SAME_VERSIONS = ("python", "ray", "vllm")
 
 # The deployment that takes requests in, one replica on each Mac.
-ENTRY = "OpenAiIngress"
+ENTRY = "FleetIngress"
 
 
 def deployment_name(model_id: str) -> str:

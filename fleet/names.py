@@ -21,4 +21,6 @@ def hosts_block(fleet: Fleet) -> str:
         return ""
     width = max(map(len, names.values()))
     lines = [f"{address:<{width}} {name}" for name, address in names.items()]
+    # gloo asks for the name of this address too, and where no name server answers that alone takes seconds.
+    lines.append("::ffff:127.0.0.1 loopback4")
     return "".join(f"{line}\n" for line in lines)

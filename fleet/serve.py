@@ -8,6 +8,8 @@ from fleet.plan import Plan, need_of
 from fleet.settings import Fleet, Model
 
 APPLICATION = "llm"
+# Ours, in libexec: Ray's own sends a request to any Mac, and fails it when that one has just gone away.
+INGRESS_CLASS = "raylab_ingress:FleetIngress"
 # A long answer may take minutes; Serve's default of 20 s would cut it off when a replica goes.
 GRACEFUL_SHUTDOWN_S = 300
 HEALTH_CHECK_TIMEOUT_S = 30
@@ -27,6 +29,7 @@ def serve_config(fleet: Fleet, plan: Plan) -> dict[str, Any]:
         "import_path": "ray.serve.llm:build_openai_app",
         "args": {
             "llm_configs": [_llm_config(model, plan) for model in models],
+            "ingress_cls_config": {"ingress_cls": INGRESS_CLASS},
             "ingress_deployment_config": _ingress(fleet),
         },
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import os
+
 import pytest
 from harness import healthy, lab, pyinfra, wait_for
 
@@ -14,7 +16,8 @@ def fleet() -> Iterator[str]:
     lab("up")
     done = pyinfra("deploy/cluster.py")
     yield done.stdout + done.stderr
-    lab("down")
+    if not os.environ.get("RAYLAB_KEEP"):
+        lab("down")
 
 
 @pytest.fixture

@@ -172,6 +172,7 @@ def test_the_serve_config(project: Project) -> None:
                             "runtime_env": {"env_vars": {"A": "1"}},
                         }
                     ],
+                    "ingress_cls_config": {"ingress_cls": "raylab_ingress:FleetIngress"},
                     "ingress_deployment_config": {
                         "num_replicas": 3,
                         "max_replicas_per_node": 1,
@@ -238,6 +239,7 @@ def test_the_hosts_file(fleet: Fleet) -> None:
 10.77.0.11 alpha
 10.77.0.12 beta
 10.77.0.13 gamma
+::ffff:127.0.0.1 loopback4
 """
     )
 
