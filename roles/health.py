@@ -13,13 +13,13 @@ from typing import Any
 
 from pyinfra.context import host
 
-from fleet import layout
 from fleet.health import Answer, Check, Job, MacHealth, evaluate
 from fleet.settings import Fleet, Mac
 from macos.facts.jobs import JobTimes
 from macos.facts.report import MacReport
 from roles import announce, weights
-from roles.context import everyone, the_fleet, this_mac
+from roles.context import everyone, the_fleet
+from roles.jobs import job_arguments
 from roles.report import NodeReport, report_arguments
 
 # The first request after a start imports what it needs.
@@ -62,11 +62,6 @@ def observe() -> dict[str, MacHealth]:
         for name in facts
         if name in jobs and name in nodes
     }
-
-
-def job_arguments() -> dict[str, Any]:
-    """The jobs that this Mac should have."""
-    return {"labels": layout.LABELS if this_mac().is_head else (layout.RAY_LABEL,)}
 
 
 def ask(fleet: Fleet, mac: Mac) -> Answer:

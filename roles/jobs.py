@@ -2,16 +2,84 @@
 
 from __future__ import annotations
 
+import shlex
+from typing import Any
+
 from pyinfra.api.deploy import deploy
+from pyinfra.api.facts import FactBase
+from pyinfra.context import host, state
 
 from fleet import layout
+from macos.facts.jobs import JobTime, JobTimes
 from macos.operations import launchd
-from roles.context import this_mac
+from macos.quiet import Commands, mac_operation
+from roles import announce
+from roles.context import everyone, the_fleet, this_mac
+from roles.serve import PATIENCE_S, served
+
+LINES = 40
 
 
 def labels() -> tuple[str, ...]:
     """The jobs of this Mac, in the order in which they start."""
     return layout.LABELS if this_mac().is_head else (layout.RAY_LABEL,)
+
+
+def job_arguments() -> dict[str, Any]:
+    """For the fact JobTimes."""
+    return {"labels": labels()}
+
+
+def table() -> None:
+    """Print every job of every Mac: its pid, for how long it has run, how it ended last."""
+    announce.for_the_fleet()
+    jobs = everyone(JobTimes, job_arguments)
+    rows = [("Mac", "job", "state", "pid", "runs for", "last exit")]
+    rows += [(name, *_cells(job)) for name, found in jobs.items() for job in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    announce.say(*("  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows))
+    announce.end()
+
+
+def _cells(job: JobTime) -> tuple[str, str, str, str, str]:
+    age = f"{job.seconds // 3600}:{job.seconds // 60 % 60:02}:{job.seconds % 60:02}" if job.pid else "-"
+    return job.label, job.state or "not installed", str(job.pid or "-"), age, job.last_exit or "-"
+
+
+class LogTail(FactBase[list[str]]):
+    """The last lines of some log files, each under a line with its name."""
+
+    def command(self, paths: tuple[str, ...], lines: int) -> str:
+        """Never fails: a log that is not there says so."""
+        each = "; ".join(
+            f"echo '== {path}'; tail -n {lines} {shlex.quote(path)} 2>/dev/null || echo '(no such log)'"
+            for path in paths
+        )
+        return f"{each}; true"
+
+    @staticmethod
+    def default() -> list[str]:
+        """Nothing was written."""
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        """As printed."""
+        return output
+
+
+def log_arguments() -> dict[str, Any]:
+    """For the fact LogTail: which logs of this Mac, and how many lines."""
+    wanted = host.data.get("job")
+    chosen = [label for label in labels() if wanted in (None, label, label.rsplit(".", 1)[-1])]
+    return {"paths": tuple(map(layout.log_path, chosen)), "lines": int(host.data.get("lines") or LINES)}
+
+
+def logs() -> None:
+    """Print the end of the logs: of all jobs, or of `--data job=NAME`."""
+    announce.for_the_fleet()
+    for name, lines in everyone(LogTail, log_arguments).items():
+        announce.say(f"[{name}]", *lines)
+    announce.end()
 
 
 @deploy("Stop")
@@ -24,7 +92,31 @@ def stop() -> None:
 
 @deploy("Start")
 def start() -> None:
-    """The store first, the application last."""
+    """The store first, the application last; then until every model is served."""
     for label in layout.LABELS:
         if label in labels():
             launchd.start(label, name=label)
+    if this_mac().is_head:
+        served(PATIENCE_S, name="Every model is served")
+
+
+@mac_operation("jobs.turn_over")
+def turn_over() -> Commands:
+    """Touches nothing: an operation that every Mac shares, so that turns cannot interleave."""
+    host.noop("turn over")
+    return
+    yield
+
+
+@deploy("Restart")
+def restart() -> None:
+    """Ray on one Mac after the other, the head last; the next waits until the last one is served again."""
+    ordered = [mac.name for mac in (*the_fleet().workers, the_fleet().head)]
+    # A Mac that does not come back must not be followed by the next one.
+    state.config.FAIL_PERCENT = 0
+    for mac in host.loop(ordered):  # type: ignore[no-untyped-call]
+        if host.name == mac:
+            launchd.restart(layout.RAY_LABEL, name=f"Ray of {mac}")
+        turn_over(name=f"Turn of {mac} is over")
+        if this_mac().is_head:
+            served(PATIENCE_S, name=f"Served again after {mac}")

@@ -1,0 +1,127 @@
+"""What the health check says of what was observed: each check well, and each check wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fleet_project import Project
+
+from fleet.health import Answer, Check, Cluster, Job, MacHealth, deployment_name, evaluate
+from fleet.macfacts import MacFacts
+from fleet.plan import make_plan
+from fleet.settings import Fleet
+
+FACTS = MacFacts.parse("")
+GB = 10**9
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Project(tmp_path).load()
+
+
+def well(fleet: Fleet) -> dict[str, MacHealth]:
+    """Every Mac as it should be."""
+    resolves = {mac.host_name: mac.node_ip for mac in fleet.macs if mac.host_name}
+    model = fleet.models[0]
+    return {
+        mac.name: MacHealth(
+            facts=replace(FACTS, disk_free_bytes=50 * GB, disk_total_bytes=100 * GB, clock_epoch=1000),
+            jobs=tuple(
+                Job(f"io.raylab.{job}", 100, 60.0) for job in (("store", "ray", "serve") if mac.is_head else ("ray",))
+            ),
+            versions={"python": "3.12.11", "ray": "2.59.0", "vllm": "0.27.1"},
+            resolves=resolves,
+            weights=frozenset({model.path}),
+            memory_free_bytes=8 * GB,
+            answer=Answer((model.id,), {model.id: 4}, 0.2),
+        )
+        for mac in fleet.macs
+    }
+
+
+def cluster(fleet: Fleet) -> Cluster:
+    """Ray and Serve as they should be."""
+    return Cluster(
+        nodes={mac.node_ip: {"mlx": 1.0} for mac in fleet.macs},
+        application="RUNNING",
+        replicas={deployment_name(fleet.models[0].id): len(fleet.macs), "FleetIngress": len(fleet.macs)},
+    )
+
+
+def wrong(fleet: Fleet, macs: dict[str, MacHealth], seen: Cluster | None) -> list[Check]:
+    return [check for check in evaluate(fleet, make_plan(fleet, {}), macs, seen) if not check.ok]
+
+
+def test_a_well_fleet_has_no_wrong_check(fleet: Fleet) -> None:
+    assert wrong(fleet, well(fleet), cluster(fleet)) == []
+    names = {check.name for check in evaluate(fleet, make_plan(fleet, {}), well(fleet), cluster(fleet))}
+    assert names == {
+        "Ray nodes",
+        "Serve",
+        "jobs",
+        "names",
+        "weights",
+        "disk",
+        "memory",
+        "generation",
+        "versions",
+        "clocks",
+    }
+
+
+MAC_FAULTS = {
+    "jobs": ({"jobs": (Job("io.raylab.ray", None, 0, "78: EX_CONFIG"),)}, "io.raylab.ray does not run"),
+    "jobs, restarting": ({"jobs": (Job("io.raylab.ray", 7, 3.0),)}, "has run for only 3 s"),
+    "names": ({"resolves": {}}, "resolves to nothing instead of 10.77.0.1"),
+    "weights": ({"weights": frozenset()}, "missing: "),
+    "memory": ({"memory_free_bytes": GB // 2}, "0.5 GB free"),
+    "generation": ({"answer": Answer(error="http://10.77.0.12:8000/v1: refused")}, "refused"),
+    "versions": ({"versions": {"python": "3.12.10", "ray": "2.59.0", "vllm": "0.27.1"}}, "beta: 3.12.10"),
+    "disk": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=100 * GB, clock_epoch=1000)}, "1 of 100"),
+    "clocks": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=GB, clock_epoch=1060)}, "within 60 s"),
+}
+
+
+@pytest.mark.parametrize("fault", MAC_FAULTS)
+def test_a_fault_of_one_mac_is_one_wrong_check(fleet: Fleet, fault: str) -> None:
+    change, words = MAC_FAULTS[fault]
+    macs = well(fleet)
+    macs["beta"] = replace(macs["beta"], **change)  # type: ignore[arg-type]
+    found = wrong(fleet, macs, cluster(fleet))
+    assert [check.name for check in found] == [fault.partition(",")[0]]
+    assert words in found[0].found
+    assert found[0].fix
+
+
+def test_a_mac_that_is_not_in_the_cluster_and_a_stranger_that_is(fleet: Fleet) -> None:
+    seen = cluster(fleet)
+    nodes = {**seen.nodes, "10.77.0.99": {"mlx": 1.0}}
+    del nodes["10.77.0.13"]
+    found = wrong(fleet, well(fleet), replace(seen, nodes=nodes))
+    assert [check.name for check in found] == ["Ray nodes"]
+    assert "gamma (10.77.0.13) is not in the cluster" in found[0].found
+    assert "10.77.0.99 is no Mac of the inventory" in found[0].found
+
+
+def test_missing_replicas_and_entries(fleet: Fleet) -> None:
+    found = wrong(fleet, well(fleet), replace(cluster(fleet), replicas={}, application="DEPLOYING"))
+    assert [check.name for check in found] == ["Serve"]
+    assert "0 of 3 replicas" in found[0].found
+    assert "0 of 3 Macs take requests" in found[0].found
+
+
+def test_a_head_that_does_not_answer(fleet: Fleet) -> None:
+    found = wrong(fleet, well(fleet), Cluster(error="connection refused"))
+    assert [(check.name, check.found) for check in found] == [("Ray nodes", "connection refused")]
+
+
+def test_without_the_head_the_cluster_is_not_judged(fleet: Fleet) -> None:
+    macs = {"beta": well(fleet)["beta"]}
+    assert wrong(fleet, macs, None) == []
+
+
+def test_serve_names_a_deployment_after_its_model() -> None:
+    assert deployment_name("Qwen/Qwen3-0.6B") == "LLMServer:Qwen--Qwen3-0_6B"
