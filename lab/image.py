@@ -1,7 +1,7 @@
 """Builds `.lab/image`: what turns this machine's root folder into a Mac's, as the upper layer of an overlay.
 
 Command folders are opaque and hold an allow-list; the rest of /usr is this machine's. Everything else at the
-top is the image's own, so what this machine has in /opt, /home or /work does not exist in a Mac.
+top is the image's own, so what this machine has in /opt, /home or elsewhere does not exist in a Mac.
 """
 
 from __future__ import annotations

