@@ -195,9 +195,9 @@ def check_temp_dir(entry: Entry | None, folder: str, findings: Findings) -> None
     report = findings.at(entry.where, "", "ray_temp_dir")
     size = len(folder.encode())
     if not folder.startswith("/"):
-        report(Code.TEMP_DIR_RELATIVE, shown(folder), "Write a folder on the Macs, such as /opt/raylab/ray.")
+        report(Code.TEMP_DIR_RELATIVE, shown(folder), "Write a folder on the Macs, such as /opt/raylab/ray/tmp.")
     elif size > TEMP_DIR_BYTES:
-        report(Code.TEMP_DIR_LONG, shown(folder), "Choose a shorter one, such as /opt/raylab/ray.", str(size))
+        report(Code.TEMP_DIR_LONG, shown(folder), "Choose a shorter one, such as /opt/raylab/ray/tmp.", str(size))
 
 
 def check_secrets(raw: RawFleet, common: Mapping[str, Any], root: Path, findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,15 +96,26 @@ class Check:
         return asdict(self)
 
 
-def evaluate(fleet: Fleet, plan: Plan, macs: Mapping[str, MacHealth], cluster: Cluster | None) -> list[Check]:
-    """Every check, those of the fleet first. `cluster` is None when the run leaves the head out."""
+def evaluate(
+    fleet: Fleet,
+    plan: Plan,
+    macs: Mapping[str, MacHealth],
+    cluster: Cluster | None,
+    silent: Sequence[str] = (),
+) -> list[Check]:
+    """Every check, those of the fleet first.
+
+    `cluster` is None when the run leaves the head out; `silent` names Macs that were asked and did not answer.
+    """
     checks = list(cluster_checks(fleet, plan, cluster)) if cluster else []
+    for name in silent:
+        checks.append(Check("reachable", name, False, "gave no answer, see above", "Wake it; ssh to it must work"))
     for name, seen in macs.items():
         mac = fleet.mac(name)
         checks += _jobs(mac, seen)
         checks += [
             _names(fleet, mac, seen),
-            _weights(fleet, plan, mac, seen),
+            _weights(fleet, mac, seen),
             _disk(mac, seen),
             _memory(mac, seen),
             _generation(fleet, mac, seen),
@@ -114,16 +125,20 @@ def evaluate(fleet: Fleet, plan: Plan, macs: Mapping[str, MacHealth], cluster: C
     return checks
 
 
-def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster) -> Iterator[Check]:
-    """Whether Ray has every Mac of the inventory and no other, and Serve every replica of the plan."""
+def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset[str] = frozenset()) -> Iterator[Check]:
+    """Whether Ray has every Mac of the inventory and no other, and Serve every replica of the plan.
+
+    `absent` names Macs that may be missing: nothing that only they could give is asked for.
+    """
     if cluster.error:
         yield Check("Ray nodes", "", False, cluster.error, "Look at the head: deploy/logs.py --data job=ray")
         return
     expected = {mac.node_ip for mac in fleet.macs}
-    missing, strangers = expected - cluster.nodes.keys(), cluster.nodes.keys() - expected
+    excused = {mac.node_ip for mac in fleet.macs if mac.name in absent}
+    missing, strangers = expected - excused - cluster.nodes.keys(), cluster.nodes.keys() - expected
     wrong = [
         *(f"{_name_of(fleet, ip)} ({ip}) is not in the cluster" for ip in sorted(missing)),
-        *(f"{ip} is no Mac of the inventory" for ip in sorted(strangers)),
+        *(f"{ip} is no Mac of the inventory: stop Ray there, or add it" for ip in sorted(strangers)),
         *(
             f"{_name_of(fleet, ip)} offers {resources.get('mlx', 0):g} mlx instead of 1"
             for ip, resources in cluster.nodes.items()
@@ -141,10 +156,10 @@ def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster) -> Iterator[Check
     short = [
         f"{model}: {running[model]} of {wanted} replicas"
         for model, wanted in plan.replicas.items()
-        if running[model] != wanted
+        if not wanted - len(absent) <= running[model] <= wanted
     ]
     entries = cluster.replicas.get(ENTRY, 0)
-    if entries != len(fleet.macs):
+    if entries < len(fleet.macs) - len(absent):
         short.append(f"{entries} of {len(fleet.macs)} Macs take requests")
     ok = cluster.application == "RUNNING" and not short
     held = ", ".join(f"{model} × {count}" for model, count in running.items())
@@ -187,7 +202,7 @@ def _names(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     return Check("names", mac.name, not wrong, found, "deploy/cluster.py repairs /etc/hosts")
 
 
-def _weights(fleet: Fleet, plan: Plan, mac: Mac, seen: MacHealth) -> Check:
+def _weights(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     missing = [model.id for model in fleet.models if model.path not in seen.weights]
     found = f"missing: {', '.join(missing)}" if missing else f"{len(fleet.models)} of {len(fleet.models)} models"
     return Check("weights", mac.name, not missing, found, "deploy/cluster.py copies them again")
@@ -195,7 +210,7 @@ def _weights(fleet: Fleet, plan: Plan, mac: Mac, seen: MacHealth) -> Check:
 
 def _disk(mac: Mac, seen: MacHealth) -> Check:
     free, total = seen.facts.disk_free_bytes, seen.facts.disk_total_bytes
-    ok = free >= LOW_DISK * total
+    ok = total > 0 and free >= LOW_DISK * total
     return Check("disk", mac.name, ok, f"{free / 1e9:.0f} of {total / 1e9:.0f} GB free", "Free some space")
 
 

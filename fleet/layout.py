@@ -25,10 +25,11 @@ STORE_CA = f"{ETC}/store-ca.pem"
 STORE_CERT = f"{ETC}/store-cert.pem"
 STORE_KEY = f"{ETC}/store-key.pem"
 
-# A hidden role account. macOS gives role accounts ids from 200 to 400.
+# A hidden role account. macOS keeps ids from 200 to 400 for those, and gives its own from 200 upwards (250 is
+# _analyticsusers) and from 395 to 400.
 ACCOUNT = "_raylab"
-ACCOUNT_UID = 250
-ACCOUNT_GID = 250
+ACCOUNT_UID = 390
+ACCOUNT_GID = 390
 
 STORE_LABEL = "io.raylab.store"
 RAY_LABEL = "io.raylab.ray"

@@ -171,7 +171,7 @@ class Fleet:
         default=layout.RAY_TEMP,
         metadata=doc(
             "Ray's folder on the Macs for sockets and session logs, at most 41 bytes.",
-            example='"/opt/raylab/ray"',
+            example='"/opt/raylab/ray/tmp"',
         ),
     )
     ray_cpus: int = field(

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 id=$(python -c "from pathlib import Path; from fleet.release import read_release as read
 print(read(Path('.lab/artifacts/locks')).id)")
 [ -e ".lab/factory/opt/raylab/releases/$id/complete" ] && exit 0
-echo "raylab: laying release $id on the simulated Mac 'factory' (once, about two minutes)"
+echo "raylab: laying release $id on the simulated Mac 'factory' (once; running simulated Macs are shut down)"
 lab down # the layer that all Macs share changes: none may be on
 lab wipe factory
 lab up factory

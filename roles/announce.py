@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import gevent
 
+from depot.fetch import missing
 from fleet.errors import Problem
 from fleet.macfacts import MacFacts
 from fleet.plan import Plan, make_plan
@@ -39,8 +40,11 @@ def quiet_plan() -> Plan:
 
 def _show(made: Plan, problems: list[Problem]) -> None:
     """Print the plan and what is wrong with it."""
-    errors = [problem for problem in problems if problem.severity == "error"]
-    say(made.table(), *(f"{problem.severity}: {problem.line()}" for problem in problems))
+    errors = [problem.line() for problem in problems if problem.severity == "error"]
+    warnings = [problem.line() for problem in problems if problem.severity != "error"]
+    for locks, release in the_fleet().releases.items():
+        errors += missing(release, str(locks))
+    say(made.table(), *(f"warning: {line}" for line in warnings), *(f"error: {line}" for line in errors))
     if errors:
         say(f"{len(errors)} error{'s' * (len(errors) > 1)}. No Mac was touched.")
         end(2)

@@ -11,28 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pyinfra.context import host
+from pyinfra.context import host, state
 
-from fleet.health import Answer, Check, Job, MacHealth, evaluate
+from fleet.health import Answer, Check, Cluster, Job, MacHealth, evaluate
 from fleet.settings import Fleet, Mac
 from macos.facts.jobs import JobTimes
 from macos.facts.report import MacReport
 from roles import announce, weights
 from roles.context import everyone, the_fleet
 from roles.jobs import job_arguments
-from roles.report import NodeReport, report_arguments
+from roles.report import NO_ANSWER, NodeReport, report_arguments
 
 # The first request after a start imports what it needs.
 GENERATION_TIMEOUT_S = 180
+# The Macs are asked themselves, whatever proxy this machine uses.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def report() -> None:
     """Print the table, write the JSON report if asked for, end with 1 when something is wrong."""
     announce.for_the_fleet()
     macs = observe()
-    head = everyone(NodeReport, report_arguments).get(the_fleet().head.name)
-    checks = evaluate(the_fleet(), announce.quiet_plan(), macs, head.cluster if head else None)
-    unseen = [mac.name for mac in the_fleet().macs if mac.name not in macs]
+    asked = [mac.name for mac in state.inventory if state.is_host_in_limit(mac)]
+    silent = [name for name in asked if name not in macs]
+    unseen = [mac.name for mac in the_fleet().macs if mac.name not in asked]
+    checks = evaluate(the_fleet(), announce.quiet_plan(), macs, head_cluster(asked), silent)
     wrong = [check for check in checks if not check.ok]
     verdict = f"{len(wrong)} of {len(checks)} checks failed" if wrong else f"all {len(checks)} checks passed"
     announce.say(*table(checks))
@@ -40,6 +43,15 @@ def report() -> None:
     if path := host.data.get("report"):
         write(Path(path), checks)
     announce.end(1 if wrong else 0)
+
+
+def head_cluster(asked: Sequence[str]) -> Cluster | None:
+    """What the head says of Ray and Serve; None when this run leaves the head out."""
+    head = the_fleet().head.name
+    if head not in asked:
+        return None
+    report = everyone(NodeReport, report_arguments).get(head)
+    return (report.cluster if report else None) or NO_ANSWER
 
 
 def observe() -> dict[str, MacHealth]:
@@ -82,7 +94,7 @@ def ask(fleet: Fleet, mac: Mac) -> Answer:
 def _json(url: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=GENERATION_TIMEOUT_S) as answer:
+    with DIRECT.open(request, timeout=GENERATION_TIMEOUT_S) as answer:
         return json.load(answer)
 
 

@@ -1,4 +1,4 @@
-"""What a Mac is told about itself: the service account, our folders, log rotation, never to sleep."""
+"""What a Mac is told about itself: the service account, our folders, never to sleep."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from pyinfra.api.deploy import deploy
 
 from fleet import layout
 from macos.operations import account, files, power
-from macos.operations.files import Directory, TextFile
+from macos.operations.files import Directory
 from roles.context import the_fleet
 
 # A server neither sleeps nor stays off after a power cut. Settings that a Mac lacks are skipped.
 POWER = {"sleep": 0, "disksleep": 0, "displaysleep": 0, "womp": 1, "autorestart": 1}
-
-# logfile, owner, mode, copies kept, size in KB; N: nobody needs a signal.
-ROTATION = f"{layout.LOG}/*.log\t{layout.ACCOUNT}:{layout.ACCOUNT}\t640\t5\t10240\t*\tGN\n"
 
 
 @deploy("Host")
@@ -27,7 +24,7 @@ def settings() -> None:
         name="Service account",
     )
     files.tree(
-        name="Folders and log rotation",
+        name="Folders",
         directories=[
             *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.RELEASES, layout.WEIGHTS)),
             *(Directory(path) for path in (layout.LIBEXEC, layout.STATE)),
@@ -36,7 +33,6 @@ def settings() -> None:
             # Ray itself gives this one to everybody.
             _own(the_fleet().ray_temp_dir, mode="0777"),
         ],
-        files=[TextFile("/etc/newsyslog.d/raylab.conf", ROTATION)],
     )
     power.settings(POWER, name="Power settings")
 

@@ -50,7 +50,9 @@ class LogTail(FactBase[list[str]]):
     """The last lines of some log files, each under a line with its name."""
 
     def command(self, paths: tuple[str, ...], lines: int) -> str:
-        """Never fails: a log that is not there says so."""
+        """Never fails: a log that is not there says so. Without paths there is nothing to print."""
+        if not paths:
+            return "true"
         each = "; ".join(
             f"echo '== {path}'; tail -n {lines} {shlex.quote(path)} 2>/dev/null || echo '(no such log)'"
             for path in paths
@@ -70,15 +72,20 @@ class LogTail(FactBase[list[str]]):
 def log_arguments() -> dict[str, Any]:
     """For the fact LogTail: which logs of this Mac, and how many lines."""
     wanted = host.data.get("job")
-    chosen = [label for label in labels() if wanted in (None, label, label.rsplit(".", 1)[-1])]
+    chosen = [label for label in labels() if wanted in (None, label.rsplit(".", 1)[-1])]
     return {"paths": tuple(map(layout.log_path, chosen)), "lines": int(host.data.get("lines") or LINES)}
 
 
 def logs() -> None:
     """Print the end of the logs: of all jobs, or of `--data job=NAME`."""
     announce.for_the_fleet()
+    names = [label.rsplit(".", 1)[-1] for label in layout.LABELS]
+    if ((job := host.data.get("job")) and job not in names) or not str(host.data.get("lines") or LINES).isdigit():
+        announce.say(f"error: --data job= takes one of {', '.join(names)}; --data lines= takes a number.")
+        announce.end(2)
     for name, lines in everyone(LogTail, log_arguments).items():
-        announce.say(f"[{name}]", *lines)
+        if lines:
+            announce.say(f"[{name}]", *lines)
     announce.end()
 
 

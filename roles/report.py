@@ -76,6 +76,9 @@ def cluster(head: Mapping[str, Any]) -> Cluster:
     )
 
 
+NO_ANSWER = Cluster(error=f"{layout.LIBEXEC}/raylab_report.py gave no answer on the head: run it there to see why")
+
+
 def report_arguments() -> dict[str, Any]:
     """The arguments of NodeReport for this Mac."""
     return {
@@ -93,4 +96,4 @@ def node_report() -> Report:
 
 def head_view() -> Cluster:
     """What Ray and Serve say on this Mac, which is the head."""
-    return node_report().cluster or Cluster(error="the release's Python does not start")
+    return node_report().cluster or NO_ANSWER

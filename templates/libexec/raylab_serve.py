@@ -23,6 +23,8 @@ import yaml  # comes with Ray
 API = "/api/serve/applications/"
 POLL_S = 2.0
 TIMEOUT_S = 60.0
+# Not through the proxy that System Settings may name: it would see the token.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # While a head comes back there is a moment without a controller; only what lasts is a new cluster.
 EMPTY_POLLS = 4
 # The same config is not sent again sooner than this, then twice that, and so on.
@@ -150,7 +152,7 @@ class Dashboard:
             headers={"Content-Type": "application/json", **self._authorization()},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with DIRECT.open(request, timeout=TIMEOUT_S) as answer:
                 text = answer.read()
             decoded: dict[str, Any] = json.loads(text) if text.strip() else {}
             return decoded

@@ -10,24 +10,30 @@ import json
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
-
 PRINTING = threading.Lock()
+TIMEOUT_S = 60
 
 
-def ask(client: httpx.Client, url: str, model: str) -> None:
-    """One request; its result on stdout."""
+def ask(url: str, model: str) -> None:
+    """One request over a connection of its own; its result on stdout."""
     started = time.time()
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+    request = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     try:
-        response = client.post(f"{url}/chat/completions", json=body)
-        error = "" if response.status_code == 200 else f"{response.status_code} {response.text[:200]}"
-    except httpx.HTTPError as failure:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            error = "" if json.load(response)["usage"]["completion_tokens"] else "no tokens"
+    except urllib.error.HTTPError as failure:
+        error = f"{failure.code} {failure.read().decode(errors='replace')[:300]}"
+    except (OSError, ValueError, KeyError) as failure:
         error = f"{type(failure).__name__}: {failure}"
+    line = {"at": started, "url": url, "seconds": round(time.time() - started, 3), "error": error}
     with PRINTING:
-        line = {"at": started, "url": url, "seconds": round(time.time() - started, 3), "error": error}
         print(json.dumps(line), flush=True)
 
 
@@ -35,11 +41,11 @@ def main(model: str, rate: float, urls: list[str]) -> None:
     """Each endpoint gets `rate` requests per second, whether or not earlier ones have been answered."""
     stop = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(max_workers=64) as pool:
+    with ThreadPoolExecutor(max_workers=64) as pool:
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
             for url in urls:
-                pool.submit(ask, client, url, model)
+                pool.submit(ask, url, model)
             due += 1 / rate
 
 

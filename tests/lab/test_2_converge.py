@@ -16,7 +16,7 @@ def test_a_second_converge_changes_nothing(well: str) -> None:
 
 
 def test_dry_and_diff_show_a_change_without_making_it(well: str) -> None:
-    on("beta", 'echo edited >> /etc/newsyslog.d/raylab.conf; sed -i "" s/beta/betta/ /etc/hosts')
+    on("beta", 'chmod 777 /opt/raylab/etc; sed -i "" s/beta/betta/ /etc/hosts')
     assert set(changes()) == {"beta"}
     shown = run(".venv/bin/pyinfra", "--dry", "--diff", "--limit", "beta", "inventory/lab.py", "deploy/cluster.py")
     assert "betta" in shown.stdout + shown.stderr

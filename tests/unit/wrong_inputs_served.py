@@ -52,13 +52,13 @@ WRONG = [
         setting('ray_temp_dir = "/opt/raylab/a-folder-with-quite-a-long-name"'),
         'inventory/group_data/all.py:1: ray_temp_dir: "/opt/raylab/a-folder-with-quite-a-long-name" '
         "is 43 bytes long; sockets below it leave room for 41. "
-        "Choose a shorter one, such as /opt/raylab/ray.",
+        "Choose a shorter one, such as /opt/raylab/ray/tmp.",
     ),
     Wrong(
         "a relative temp dir",
         setting('ray_temp_dir = "ray"'),
         'inventory/group_data/all.py:1: ray_temp_dir: "ray" is not a full path. '
-        "Write a folder on the Macs, such as /opt/raylab/ray.",
+        "Write a folder on the Macs, such as /opt/raylab/ray/tmp.",
     ),
     # Models
     Wrong(
