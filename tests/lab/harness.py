@@ -91,7 +91,7 @@ def health() -> tuple[int, list[dict[str, Any]]]:
     """Exit status and the checks of deploy/health.py."""
     report = ROOT / ".lab" / "health.json"
     report.unlink(missing_ok=True)
-    done = run(str(BIN / "pyinfra"), "--data", f"report={report}", INVENTORY, "deploy/health.py", check=False)
+    done = run(str(BIN / "pyinfra"), "-y", "--data", f"report={report}", INVENTORY, "deploy/health.py", check=False)
     if not report.exists():
         return done.returncode or 1, [{"name": "report", "ok": False, "found": done.stdout + done.stderr}]
     return done.returncode, json.loads(report.read_text())["checks"]
