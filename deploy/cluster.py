@@ -19,4 +19,4 @@ ray.node()
 if "head" in host.groups:
     serve.application()
 
-summary.fleet()
+summary.fleet(name="Summary")

@@ -51,9 +51,14 @@ def _show(made: Plan, problems: list[Problem]) -> None:
 
 
 def say(*lines: str) -> None:
-    """Print to the person, beside pyinfra's own messages."""
+    """Print a paragraph to the person, beside pyinfra's own messages."""
     for line in ("", *lines):
-        print(line, file=sys.stderr)
+        tell(line)
+
+
+def tell(line: str) -> None:
+    """Print one line."""
+    print(line, file=sys.stderr)
 
 
 def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:

@@ -29,4 +29,4 @@ def environment() -> None:
     tools = [LocalFile(tool.path, tool.sha256, name) for name, tool in depot.tools.items()]
     files.upload(BIN, tools, mode="0755", name=f"Tools: {', '.join(depot.tools)}")
     files.upload(f"{incoming}/conda", local(depot.conda), name=f"Conda packages: {megabytes(depot.conda)}")
-    steps("Conda env", release_id, install_commands(release_id)[:2])
+    steps(release_id, install_commands(release_id)[:2], name="Env from the conda packages")

@@ -18,7 +18,7 @@ from fleet.layout import release_dir
 from fleet.release import Release
 from macos.operations.files import LocalFile
 from macos.quiet import Commands, mac_operation
-from roles.announce import end, say
+from roles.announce import end, say, tell
 from roles.context import the_fleet, the_release
 
 
@@ -49,7 +49,7 @@ def is_complete() -> bool:
 def _fetched(release_id: str, locks: Path) -> Depot:
     release = next(known for known in the_fleet().releases.values() if known.id == release_id)
     try:
-        return fetch(release, Path(the_fleet().depot), progress=say, locks=str(locks))
+        return fetch(release, Path(the_fleet().depot), progress=tell, locks=str(locks))
     except DepotError as error:
         say("error: the depot cannot be filled. No Mac was touched.", str(error))
         end(2)
@@ -79,9 +79,9 @@ def manifest(depot: Depot) -> str:
 
 
 @mac_operation("release.steps")
-def steps(title: str, release_id: str, commands: Sequence[str]) -> Commands:
+def steps(release_id: str, commands: Sequence[str]) -> Commands:
     """Run shell commands in order, unless the release is complete already."""
     if host.get_fact(Complete, release_id=release_id):
-        host.noop(f"{title}: release {release_id} is complete")
+        host.noop(f"release {release_id} is complete")
         return
     yield StringCommand("sh", "-c", shlex.quote("set -e; " + "; ".join(commands)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
 
@@ -15,11 +16,11 @@ from roles.context import the_fleet
 
 @mac_operation("summary.fleet")
 def fleet() -> Commands:
-    """Prints once, when the last operation has run, what the fleet is now. Touches nothing."""
+    """Tells at the end of the run, below pyinfra's own results, what the fleet is now. Touches nothing."""
     host.noop("nothing is left to do")
     if state.is_executing and not _said:
         _said.append(True)
-        print(text(the_fleet()), file=sys.stderr)
+        atexit.register(lambda: print(text(the_fleet()), file=sys.stderr))
     return
     yield
 

@@ -30,4 +30,5 @@ def installed() -> None:
     # A signature that is not right ends Python at its first start, and then there is no marker.
     started = f"{env_dir(release_id)}/bin/python -c 'import ssl, sqlite3, ray'"
     marker = f"touch {folder}/complete"
-    steps("Install wheels", release_id, [*install_commands(release_id)[2:], started, marker])
+    commands = [*install_commands(release_id)[2:], started, marker]
+    steps(release_id, commands, name="Wheels into the env, with byte code (minutes)")
