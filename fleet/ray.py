@@ -65,6 +65,8 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # Outlive a reboot of the head; by default a worker gives up after a minute.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        # A Mac that is busy at boot starts Ray's agents slowly; the raylet gives up on them after 30 s.
+        "RAY_agent_register_timeout_ms": "180000",
         # Replicas are the only workers: idle ones in reserve would only take memory.
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",

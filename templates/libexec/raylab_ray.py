@@ -11,7 +11,9 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ POLL_S = 0.5
 # An orphaned vLLM worker does not listen to SIGTERM at all; the others need a second or two.
 TERM_GRACE_S = 5.0
 KILL_GRACE_S = 20.0
+# An orderly end of `ray start` takes its last processes down within this.
+RAYLET_GRACE_S = 15.0
 
 # Processes of Ray and vLLM rename themselves; these are the names that they give.
 TITLES = ("ray::", "ray-dashboard-", "VLLM::")
@@ -276,7 +280,10 @@ def start_ray(arguments: Sequence[str]) -> int:
     start_process = services.start_ray_process
 
     def start_with_port(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
-        return start_process(with_agent_port(command, arguments), process_type, *rest, **more)
+        started = start_process(with_agent_port(command, arguments), process_type, *rest, **more)
+        if is_raylet(command):
+            threading.Thread(target=end_without, args=(started.process,), daemon=True).start()
+        return started
 
     services.start_ray_process = start_with_port
     options = ["--log-style=record", "--log-color=false"]
@@ -287,6 +294,24 @@ def start_ray(arguments: Sequence[str]) -> int:
     return 0
 
 
+def is_raylet(command: Sequence[str]) -> bool:
+    """Whether this starts the raylet, without which a node is none."""
+    return bool(command) and command[0].endswith("/raylet/raylet")
+
+
+def end_without(raylet: subprocess.Popen[bytes]) -> None:
+    """Ends this process when the raylet is gone and `ray start --block` does not notice.
+
+    A raylet that gives up on its agents ends with 0, which Ray takes for an orderly end: it goes on blocking, with
+    no node, for ever.
+    """
+    while raylet.poll() is None:
+        time.sleep(POLL_S)
+    time.sleep(RAYLET_GRACE_S)
+    say(f"the raylet has ended ({raylet.returncode}) and ray start goes on: starting anew")
+    os._exit(1)
+
+
 def with_agent_port(command: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """The command line of one of Ray's processes, with what Ray 2.59 forgets to tell its raylet.
 
@@ -294,8 +319,7 @@ def with_agent_port(command: Sequence[str], arguments: Sequence[str]) -> list[st
     that: a Mac that is busy at boot would try for ever. The raylet has an option for it that nobody passes.
     """
     port = option(arguments, "--dashboard-agent-listen-port")
-    is_raylet = bool(command) and command[0].endswith("/raylet/raylet")
-    if not is_raylet or port is None or option(command, AGENT_PORT_OPTION):
+    if not is_raylet(command) or port is None or option(command, AGENT_PORT_OPTION):
         return list(command)
     return [*command, f"{AGENT_PORT_OPTION}={port}"]
 

@@ -160,7 +160,7 @@ class Load:
 
 
 @contextmanager
-def steady_load(*macs: str, per_second: float = 2) -> Iterator[Load]:
+def steady_load(*macs: str, per_second: float = 0.5) -> Iterator[Load]:
     """Chat requests from the LAN machine to each of the Macs at a steady rate, none retried."""
     urls = [f"http://{ADDRESSES[mac]}:8000/v1" for mac in macs]
     script = str(ROOT / "tests/lab/load.py")
