@@ -71,8 +71,11 @@ def processes(mac: str) -> dict[int, str]:
     return {int(row[0]): row[2] for row in rows if len(row) == 3 and row[1] == "_raylab"}
 
 
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 240, every: float = 1.0) -> float:
-    """Wait until the condition holds; the seconds that took. Fails, naming what, when it does not."""
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 240, every: float = 5.0) -> float:
+    """Wait until the condition holds; the seconds that took. Fails, naming what, when it does not.
+
+    Looking at a whole fleet takes a second core's worth of work, which what is waited for needs more.
+    """
     started = time.monotonic()
     last: object = None
     while time.monotonic() - started < seconds:
