@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup lab lab-down artifacts release check test test-unit test-lab bench-converge
+.PHONY: help setup lab lab-down artifacts release check test test-unit test-lab bench-converge bench-names
 
 help:            ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 20
@@ -40,6 +40,9 @@ test-lab: release ## Tests on simulated Macs
 
 test: check test-unit test-lab  ## Everything, as continuous integration runs it
 
-bench-converge: artifacts ## Seconds of a converge that changes nothing, beside ansible-core
+bench-names: setup ## Seconds of an engine's start with and without the hosts file (lab up and converged)
+	@python -m benchmarks.names
+
+bench-converge: release ## Seconds of a converge that changes nothing, beside ansible-core
 	@uv sync -q --group bench
 	@python -m benchmarks.converge

@@ -22,7 +22,7 @@ WORK = ROOT / ".lab" / "bench"
 MACS = {"alpha": 11, "beta": 12, "gamma": 13, "m4": 14, "m5": 15, "m6": 16, "m7": 17, "m8": 18}
 FLEETS = (1, 3, 8)
 TASKS = 60
-RUNS = 3
+RUNS = int(os.environ.get("RUNS", "3"))
 
 ROLES = """
 from roles import announce, conda, network, weights, wheels

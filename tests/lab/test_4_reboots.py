@@ -39,13 +39,3 @@ def test_the_head_reboots_and_the_others_serve_on(well: str, capsys: pytest.Capt
         capsys,
         f"alpha rebooted: healthy after {seconds:.0f} s; {len(load.lines)} requests to the others, 0 failed",
     )
-
-
-def test_the_plug_of_the_head_is_pulled_for_a_while(well: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with steady_load("beta", "gamma") as load:
-        lab("power-off", "alpha")
-        wait_for("40 s of requests", lambda: len(load.lines) > 40, 120)
-        lab("power-on", "alpha")
-        seconds = wait_for("health after alpha's return", healthy, 400)
-    assert load.failed == [], load.failed[:3]
-    report(capsys, f"alpha without power for 40 s: healthy {seconds:.0f} s after its return; 0 requests failed")
