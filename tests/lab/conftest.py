@@ -22,5 +22,5 @@ def fleet() -> Iterator[str]:
 @pytest.fixture
 def well(fleet: str) -> str:
     """A fleet in which every health check passes at the start of the test."""
-    wait_for("a healthy fleet", healthy, seconds=300)
+    wait_for("a healthy fleet", healthy, seconds=600)
     return fleet

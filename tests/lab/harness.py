@@ -124,7 +124,7 @@ def find(mac: str, pattern: str) -> int:
     return found[0]
 
 
-def kill_and_wait(mac: str, pattern: str, condition: Callable[[], bool], seconds: float = 400) -> float:
+def kill_and_wait(mac: str, pattern: str, condition: Callable[[], bool], seconds: float = 600) -> float:
     """kill -9 a process; the seconds until another one has taken its place and the condition holds."""
     target = find(mac, pattern)
     on(mac, f"kill -9 {target}")

@@ -15,7 +15,7 @@ def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
 def test_a_worker_reboots(well: str, capsys: pytest.CaptureFixture[str]) -> None:
     with steady_load("alpha", "gamma") as load:
         lab("reboot", "beta")
-        seconds = wait_for("health after beta's reboot", healthy, 400)
+        seconds = wait_for("health after beta's reboot", healthy, 600)
     assert load.failed == [], load.failed[:3]
     assert len(load.lines) > 20
     assert answers("beta")["chat_tokens"] >= 1
@@ -29,7 +29,7 @@ def test_the_head_reboots_and_the_others_serve_on(well: str, capsys: pytest.Capt
     session = on("beta", "ls -d /opt/raylab/ray/tmp/session_2*")
     with steady_load("beta", "gamma") as load:
         lab("reboot", "alpha")
-        seconds = wait_for("health after alpha's reboot", healthy, 400)
+        seconds = wait_for("health after alpha's reboot", healthy, 600)
     assert load.failed == [], load.failed[:3]
     assert len(load.lines) > 20
     assert answers("alpha")["chat_tokens"] >= 1
