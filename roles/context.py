@@ -58,7 +58,8 @@ def everyone(fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]] = 
             asked = {mac: gevent.spawn(_ask, mac, fact, arguments) for mac in macs}
             gevent.joinall(list(asked.values()))
             found = {mac.name: task.value[0] for mac, task in asked.items() if task.value}
-            _answers[(fact, arguments)] = found
+            # In the inventory's order, for those who print it.
+            _answers[(fact, arguments)] = {mac.name: found[mac.name] for mac in the_fleet().macs if mac.name in found}
         return dict(_answers[(fact, arguments)])
 
 
