@@ -1,6 +1,6 @@
-"""The lab's conda channel: indexed and solved by py-rattler, written down as an explicit lock.
+"""The lab's conda channel: indexed by py-rattler, and written down as `make lock` writes any channel.
 
-That runs in a process of its own, because py-rattler's threads sometimes crash the interpreter's end.
+Indexing runs in a process of its own, because py-rattler's threads sometimes crash the interpreter's end.
 """
 
 import asyncio
@@ -11,34 +11,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from depot.lock.conda import explicit
+from depot.lock.folder import replace
+from depot.lock.solver import solve
+
 SUBDIR: Literal["linux-64"] = "linux-64"
 
 
 def lock_channel(channel: Path, lock: Path, specs: Sequence[str]) -> None:
-    """Indexes the packages in `channel` and writes the lock of `specs`, in a process of its own."""
+    """Indexes the packages in `channel` and writes the lock of `specs`."""
     program = "from lab.artifacts.channel import main; main()"
-    command = [sys.executable, "-c", program, str(channel), str(lock.absolute()), *specs]
     repository = Path(__file__).parents[2]
-    subprocess.run(command, check=True, cwd=repository)
+    subprocess.run([sys.executable, "-c", program, str(channel.absolute())], check=True, cwd=repository)
+    packages = solve(SUBDIR, [f"{channel.absolute().as_uri()}::{spec}" for spec in specs])
+    replace(lock, explicit("# Made by `make lab` from the packages of the machine it runs on.", packages))
 
 
-async def _lock(channel: Path, lock: Path, specs: Sequence[str]) -> None:
+async def _index(channel: Path) -> None:
     import rattler
     from rattler.index import index_fs
 
     await index_fs(channel, target_platform=rattler.Subdir(SUBDIR), force=True)
-    source = rattler.Channel(channel.as_uri())
-    records = await rattler.solve([source], list(specs), platforms=[SUBDIR, "noarch"], virtual_packages=[])
-    records = sorted(records, key=lambda record: record.file_name)
-    lines = ["# Made by `make lab` from the packages of the machine it runs on.", "@EXPLICIT"]
-    lines += [f"{record.url}#sha256:{record.sha256.hex()}" for record in records if record.sha256]
-    partial = lock.with_name(lock.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n")
-    partial.rename(lock)
 
 
 def main() -> None:
-    """The child's program; its arguments are the channel's folder, the lock and the specs."""
-    asyncio.run(_lock(Path(sys.argv[1]).absolute(), Path(sys.argv[2]), sys.argv[3:]))
+    """The child's program; its argument is the channel's folder."""
+    asyncio.run(_index(Path(sys.argv[1])))
     sys.stdout.flush()
     os._exit(0)

@@ -16,7 +16,7 @@ from lab.artifacts.native import util_linux_package, valkey_package
 from lab.artifacts.python import TAG, python_package
 
 HERE = Path(__file__).parent
-WHEELS_LOCK = HERE.parent / "locks" / "wheels.lock"
+WHEELS_LOCK = HERE.parents[1] / "locks" / SUBDIR / "wheels.lock"
 MICROMAMBA = "micromamba-2.9.0-0.tar.bz2"
 MEMBER = "bin/micromamba"
 PROGRAMS = ("redis-server", "redis-cli", "lscpu")

