@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup lab lab-down artifacts release check test test-unit test-lab bench-converge bench-names
+.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-lab bench-converge bench-fanout bench-names \
+	depot-gc bundle
 
 help:            ## Show what can be done
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 20
@@ -27,6 +28,15 @@ lab: release     ## Three simulated Macs, one command, an endpoint
 lab-down:        ## End every simulated Mac and take down their network
 	@if [ -x $(BIN)/lab ]; then lab down; fi
 
+depot-gc:        ## Remove from the depots what no inventory needs (INVENTORIES="…": only these count)
+	@python -m depot.gc $(INVENTORIES)
+
+bundle:          ## One tar with all that INVENTORY=inventory/x.py needs, for a control machine without network
+	@python -m depot.bundle $(INVENTORY) $(OUTPUT)
+
+lock: setup      ## Make the locks from their inputs, and print what changed
+	@python -m depot.lock
+
 check: setup     ## Lint and types
 	@ruff check .
 	@ruff format --check .
@@ -46,3 +56,9 @@ bench-names: setup ## Seconds of an engine's start with and without the hosts fi
 bench-converge: release ## Seconds of a converge that changes nothing, beside ansible-core
 	@uv sync -q --group bench
 	@python -m benchmarks.converge
+
+bench-fanout: setup ## One file to N Macs: the relay chain beside scp, pyinfra and libtorrent (40 minutes)
+	@uv sync -q --group bench
+	@command -v iperf3 > /dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iperf3 > /dev/null; }
+	@python -m benchmarks.fanout

