@@ -1,13 +1,13 @@
-"""The manifest of a model's folder: which files an engine needs, and the sha256 of each."""
+"""Which files of a model an engine needs, and the manifest of a folder on this machine."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from depot.errors import DepotError
 from depot.hashes import Hashes
+from fleet.manifest import Manifest, WeightsFile, plain
 from fleet.weights import read_weights
 
 # Weights, settings, chat templates, tokenizers. A .bin or .pth holds the same weights again.
@@ -16,39 +16,30 @@ NEEDED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken"}
 OTHER_ENGINES = {"original", "onnx", "openvino", "gguf", "metal"}
 
 
-@dataclass(frozen=True)
-class WeightsFile:
-    """One file of a model."""
-
-    path: str
-    """Below the model's folder."""
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a Mac must hold of a model, under the revision that its folder is named by."""
-
-    revision: str
-    files: tuple[WeightsFile, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-    def text(self) -> str:
-        """As JSON, sorted: the same model gives the same text."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
-
-
 def needed(path: PurePosixPath, beside: frozenset[str]) -> bool:
     """Whether an engine reads this file of a model; `beside` names the files of the model's top folder."""
     if path.suffix not in NEEDED or OTHER_ENGINES & set(path.parts[:-1]):
         return False
+    if any(part.startswith(".") for part in path.parts):
+        return False
     # Mistral ships its weights twice: in its own format, and split as everybody else does.
     return not (path.name.startswith("consolidated") and "model.safetensors.index.json" in beside)
+
+
+def engine_files(names: Iterable[str], source: str) -> list[str]:
+    """Those that an engine needs, sorted. Raises DepotError when they are no model that it can load."""
+    every = sorted(names)
+    beside = frozenset(name for name in every if "/" not in name)
+    chosen = [name for name in every if needed(PurePosixPath(name), beside)]
+    if strange := [name for name in chosen if not plain(name)]:
+        raise DepotError(f"{source}: a file is called {strange[0]!r}, which is no name below a folder. Look at it.")
+    for what, there in (
+        ("config.json", "config.json" in chosen),
+        (".safetensors", any(name.endswith(".safetensors") and "/" not in name for name in chosen)),
+    ):
+        if not there:
+            raise DepotError(f"{source}: no {what} in it, so it is no model that an engine can load. Name another.")
+    return chosen
 
 
 def manifest(folder: Path, memory: Path) -> Manifest:
@@ -56,16 +47,15 @@ def manifest(folder: Path, memory: Path) -> Manifest:
 
     Raises DepotError when the folder is no model, OSError when it cannot be read.
     """
-    weights = read_weights(folder)
-    beside = frozenset(name for name, _ in weights.files if "/" not in name)
-    names = [name for name, _ in weights.files if needed(PurePosixPath(name), beside)]
-    for suffix in ("config.json", ".safetensors"):
-        if not any(name.endswith(suffix) for name in names):
-            raise DepotError(f"{folder}: no {suffix} in it, so it is no model that an engine can load.")
+    try:
+        weights = read_weights(folder)
+    except ValueError as problem:
+        raise DepotError(f"{folder}: {problem}. Copy the whole model folder.") from problem
+    names = engine_files((name for name, _ in weights.files), str(folder))
     hashes = Hashes(memory)
     try:
         paths = [(name, folder / name) for name in names]
         files = tuple(WeightsFile(name, path.stat().st_size, hashes.of(path)) for name, path in paths)
     finally:
         hashes.save()
-    return Manifest(weights.revision, files)
+    return Manifest(weights.revision, files, weights.config or {})

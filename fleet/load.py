@@ -43,7 +43,8 @@ def build(raw: RawFleet, root: Path) -> Fleet:
         Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)]) for mac in raw.macs
     )
     releases = _releases(raw, macs, root, findings)
-    models = read_models(_first(raw, "models"), len(raw.macs), root, findings)
+    names = [mac.name for mac in raw.macs]
+    models = read_models(_first(raw, "models"), names, common["depot"], root, findings)
     if findings.problems:
         raise SettingsError(findings.problems)
     ordered = tuple(sorted(macs, key=lambda mac: not mac.is_head))

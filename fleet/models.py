@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import MISSING
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
 from fleet.checks import Findings
-from fleet.errors import Code
-from fleet.raw import Entry, shorten
-from fleet.settings import ENGINES, MODEL_SETTINGS, Model
+from fleet.errors import Code, Problem, SettingsError
+from fleet.manifest import lacking, read_manifest
+from fleet.origin import COMMIT, Folder, MacFolder, Origin, Repository, origin
+from fleet.raw import Entry
+from fleet.settings import ENGINES, MODEL_SETTINGS, Fleet, Model
 from fleet.values import Report, nearest, shown, stand_in, typed
 from fleet.weights import Weights, read_weights
 
+_PAGE = re.compile(r"https?://(?:huggingface\.co|hf\.co)/([^/]+/[^/]+).*")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 # Serve and the plan set these; a second value would be silently lost or refused late, on a Mac.
 _DECIDED = {
@@ -27,8 +30,14 @@ _DECIDED = {
 }
 
 
-def read_models(entry: Entry | None, macs: int, root: Path, findings: Findings) -> tuple[Model, ...]:
-    """The models that are right; what is wrong with the others goes into `findings`."""
+def read_models(
+    entry: Entry | None, macs: Sequence[str], depot: Path, root: Path, findings: Findings
+) -> tuple[Model, ...]:
+    """The models that are right; what is wrong with the others goes into `findings`.
+
+    `macs` are the names of the inventory. What `depot` knows of a source that is not here counts; of others the
+    weights stay empty, until `completed` fills them in.
+    """
     if entry is None:
         return ()
     if not isinstance(entry.value, (list, tuple)):
@@ -40,19 +49,42 @@ def read_models(entry: Entry | None, macs: int, root: Path, findings: Findings) 
             "a list of dicts",
         )
         return ()
-    read = [_Entry(entry, index, findings).model(root) for index in range(len(entry.value))]
+    read = [_Entry(entry, index, macs, depot, findings).model(root) for index in range(len(entry.value))]
     _check_ids(entry, findings)
     models = tuple(model for model in read if model is not None)
-    _check_replicas(entry, models, macs, findings)
+    _check_replicas(entry, models, len(macs), findings)
     return models
+
+
+def completed(fleet: Fleet, weights: Mapping[str, Weights]) -> Fleet:
+    """The fleet with what became known of its models since it was read, by their ids.
+
+    A context that nobody chose becomes no longer than the model allows. Raises SettingsError for one that is.
+    """
+    models, problems = [], []
+    for index, model in enumerate(fleet.models):
+        found = weights.get(model.id, model.weights)
+        longest, context = found.longest_context, model.context
+        if longest and context > longest:
+            if context == MODEL_SETTINGS["context"].default:
+                context = longest
+            else:
+                fix = f"Set it to {longest} or less."
+                field = f"models[{index}].context"
+                problems.append(Problem(Code.CONTEXT_TOO_LONG, "", "", field, str(context), fix, str(longest)))
+        models.append(replace(model, weights=found, context=context))
+    if problems:
+        raise SettingsError(problems)
+    return replace(fleet, models=tuple(models))
 
 
 class _Entry:
     """One dict of the list."""
 
-    def __init__(self, models: Entry, index: int, findings: Findings) -> None:
+    def __init__(self, models: Entry, index: int, macs: Sequence[str], depot: Path, findings: Findings) -> None:
         assert isinstance(models.value, (list, tuple))
         self.models, self.index, self.findings = models, index, findings
+        self.macs, self.depot = macs, depot
         self.written: Any = models.value[index]
         self.right = True
 
@@ -79,7 +111,8 @@ class _Entry:
                 self.report(str(key))(Code.SETTING_UNKNOWN, f"`{key}`", nearest(str(key), MODEL_SETTINGS, known))
         values: dict[str, Any] = {name: self._value(name, root) for name in MODEL_SETTINGS}
         self._check_engine(values)
-        weights = self._weights(values["source"], root)
+        values["source"] = source = self._source(values["source"], root)
+        weights = self._weights(source, values["revision"]) if source else Weights()
         longest = weights.longest_context
         if longest and "context" not in self.written:
             values["context"] = min(values["context"], longest)
@@ -108,25 +141,61 @@ class _Entry:
                 fix = f"Remove it: {_DECIDED[name]}."
                 self.report("engine_kwargs", name)(Code.ENGINE_ARGUMENT, f"`{name}`", fix)
 
-    def _weights(self, source: object, root: Path) -> Weights:
-        if not isinstance(source, Path):
-            return Weights()
-        name = shorten(source, root)
-        lab = ".lab" in source.parts
+    def _source(self, written: object, root: Path) -> Origin | None:
+        """Where the files come from; None when that is not said, or wrong."""
+        if not written:
+            return None
+        found, revision = origin(str(written), root), self.written.get("revision")
         report = self.report("source")
-        if not source.is_dir():
-            fix = "Run `make lab`, which makes it." if lab else "Name the folder that holds the model's files."
-            report(Code.SOURCE_MISSING, name, fix)
-            return Weights()
+        if found is None:
+            page = _PAGE.fullmatch(str(written))
+            fix = f'Write "hf:{page[1]}".' if page else 'Write a folder, "hf:OWNER/NAME", or "@mac/NAME:/FOLDER".'
+            report(Code.SOURCE_INVALID, shown(str(written)), fix)
+        elif isinstance(found, MacFolder) and found.mac not in self.macs:
+            report(Code.SOURCE_MAC, found.mac, nearest(found.mac, self.macs, f"There are {', '.join(self.macs)}."))
+        elif isinstance(found, Repository):
+            self._check_revision(found, revision)
+        elif revision is not None:
+            self.report("revision")(Code.REVISION_UNUSED, str(found), "Remove it.")
+        return found
+
+    def _check_revision(self, source: Repository, revision: object) -> None:
+        report = self.report("revision")
+        fix = f"{source.page}/commits/main shows them; `hf models info {source.name}` prints the newest as sha."
+        if revision is None:
+            report(Code.REVISION_MISSING, str(source), f'Write "revision": "…", the 40 hex digits of a commit. {fix}')
+        elif isinstance(revision, str) and not COMMIT.fullmatch(revision):
+            report(Code.REVISION_INVALID, shown(revision), fix, str(source))
+
+    def _weights(self, source: Origin, revision: object) -> Weights:
+        known = read_manifest(self.depot, source, revision if isinstance(revision, str) else None)
+        if not isinstance(source, Folder):
+            return known.weights if known else Weights()
+        if source.path.is_dir():
+            return self._read(source)
+        missing = lacking(self.depot, known.files) if known else []
+        if known and not missing:
+            return known.weights
+        fix = "Name the folder that holds the model's files, or a repository as hf:OWNER/NAME."
+        if missing:
+            fix = f"Put it back: of its files, the depot lacks {', '.join(file.path for file in missing)}."
+        elif ".lab" in source.path.parts:
+            fix = "Run `make lab`, which makes it."
+        self.report("source")(Code.SOURCE_MISSING, str(source), fix)
+        return Weights()
+
+    def _read(self, source: Folder) -> Weights:
+        """What a folder on this machine holds."""
+        report = self.report("source")
         try:
-            weights = read_weights(source)
+            weights = read_weights(source.path)
         except (OSError, ValueError) as error:
-            report(Code.SOURCE_INCOMPLETE, name, f"Reading it says: {error}.", "model that can be read")
+            report(Code.SOURCE_INCOMPLETE, str(source), f"Reading it says: {error}.", "model that can be read")
             return Weights()
         if weights.config is None:
-            report(Code.SOURCE_INCOMPLETE, name, "Copy the whole model folder.", "config.json")
+            report(Code.SOURCE_INCOMPLETE, str(source), "Copy the whole model folder.", "config.json")
         if not weights.tensor_bytes:
-            report(Code.SOURCE_INCOMPLETE, name, "Only weights in that format are served.", "*.safetensors")
+            report(Code.SOURCE_INCOMPLETE, str(source), "Only weights in that format are served.", "*.safetensors")
         return weights
 
     def _check_context(self, context: object, longest: int | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fleet.errors import Code
+from fleet.origin import Origin
 from fleet.settings import Fleet, Mac, Model
 
 # Fields are told apart by name and annotation: a Mac's memory_gb is a whole number, a model's is not.
@@ -28,6 +29,8 @@ _KINDS: dict[Any, str] = {
     Path: "a path",
     int: "a whole number",
     float: "a number",
+    bool: "True or False",
+    Origin: "a folder or a repository",
     type(None): "None",
     dict[str, str]: "a dict of texts by name",
     dict[str, Any]: "a dict by name",
@@ -93,6 +96,10 @@ def _kind_of(setting: Field[Any]) -> object:
 
 def _fits(value: object, kind: object) -> bool:
     origin = get_origin(kind)
+    if kind is Path or kind == Origin:
+        return isinstance(value, (str, Path)) and bool(str(value))
+    if kind is bool:
+        return isinstance(value, bool)
     if origin in (Union, types.UnionType):
         return any(_fits(value, option) for option in get_args(kind))
     if origin is Literal:
@@ -102,8 +109,6 @@ def _fits(value: object, kind: object) -> bool:
         return isinstance(value, dict) and all(
             isinstance(key, str) and (item is Any or _fits(each, item)) for key, each in value.items()
         )
-    if kind is Path:
-        return isinstance(value, (str, Path)) and bool(str(value))
     if kind is str:
         return isinstance(value, str) and bool(value)
     if kind is float:

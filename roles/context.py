@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
@@ -65,10 +66,22 @@ def everyone(fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]] = 
 
 def _ask(mac: Host, fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]]) -> tuple[T] | None:
     """One Mac's answer, or None when there is none."""
-    with ctx_config.use(state.config.copy()), ctx_host.use(mac):
+    with on(mac):
         try:
             return (mac.get_fact(fact, **arguments()),)
         except PyinfraError as error:
             mac.log_styled(str(error), fg="red", log_func=logger.error)
             state.fail_hosts({mac})  # type: ignore[no-untyped-call]
             return None
+
+
+def reached(name: str) -> Host | None:
+    """The Mac of that name, if this run reaches it."""
+    return next((mac for mac in state.inventory.get_active_hosts() if mac.name == name), None)
+
+
+@contextmanager
+def on(mac: Host) -> Iterator[None]:
+    """Inside, pyinfra's `host` is this Mac, whatever Mac the current part of the deploy is for."""
+    with ctx_config.use(state.config.copy()), ctx_host.use(mac):
+        yield

@@ -13,7 +13,11 @@ models = [
     {
         # The name that clients ask for.
         "id": "qwen3-8b",
-        # A folder on this machine, as `hf download Qwen/Qwen3-8B --local-dir ~/models/Qwen3-8B` makes it.
+        # Where its files are: a folder on this machine, as here; or a repository on Hugging Face with the commit
+        # that you mean (its page shows them), which this machine fetches once:
+        #     "source": "hf:Qwen/Qwen3-8B", "revision": "b968826d9c46dd6066d109eabc6255188de91218",
+        # or a folder on one of the Macs, which it fetches once too:
+        #     "source": "@mac/studio-1:/Users/admin/models/Qwen3-8B",
         "source": "~/models/Qwen3-8B",
         "engine": "vllm",
         "replicas": "all",

@@ -120,7 +120,19 @@ WRONG = [
     Wrong(
         "the same node IP twice",
         lab("10.77.0.12", "10.77.0.11"),
-        "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also the node IP of alpha. Give every Mac its own.",
+        "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also an address of alpha. Give every Mac its own.",
+    ),
+    Wrong(
+        "a Thunderbolt address that is a node IP",
+        lab('"10.77.0.12"', '"10.77.0.12", "thunderbolt_ip": "10.77.0.11"'),
+        "inventory/lab.py:3: beta: thunderbolt_ip: 10.77.0.11 is also an address of alpha. "
+        "It is another network than that of the node IPs: give every Mac its own address there.",
+    ),
+    Wrong(
+        "a Thunderbolt address that is none",
+        lab('"10.77.0.12"', '"10.77.0.12", "thunderbolt_ip": "bridge0"'),
+        'inventory/lab.py:3: beta: thunderbolt_ip: "bridge0" is not an IPv4 address that a Mac can have. '
+        "Write the Mac's address on its Thunderbolt Bridge.",
     ),
     Wrong(
         "a node IP that is none",

@@ -134,7 +134,7 @@ WRONG = [
         "a source that is not there",
         common("models/tiny", "models/tinny"),
         "inventory/group_data/all.py:7: models[0].source: there is no folder models/tinny. "
-        "Name the folder that holds the model's files.",
+        "Name the folder that holds the model's files, or a repository as hf:OWNER/NAME.",
     ),
     Wrong(
         "a source of the lab that is not made yet",
