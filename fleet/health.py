@@ -9,6 +9,7 @@ from typing import Any
 from fleet import layout
 from fleet.macfacts import MacFacts
 from fleet.plan import Plan
+from fleet.prune import amount
 from fleet.settings import Fleet, Mac
 
 # A job that launchd restarts lives shorter than this between two launches.
@@ -50,6 +51,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """The files of one folder, all read again."""
+
+    title: str
+    """What the folder holds, for people: `weights of tiny`."""
+    path: str
+    files: Mapping[str, str] | None
+    """The right sha256 of each, by name, as the Mac's manifest says; None when it has none."""
+    size: int
+    """Bytes of all of them."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of each file that could be read, by name."""
+
+
+@dataclass(frozen=True)
 class MacHealth:
     """Everything seen of one Mac."""
 
@@ -62,6 +78,8 @@ class MacHealth:
     """The folders of weights that are whole on this Mac."""
     memory_free_bytes: int
     answer: Answer
+    contents: tuple[Contents, ...] = ()
+    """Empty unless everything was to be read again."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ def evaluate(
             _disk(mac, seen),
             _memory(mac, seen),
             _generation(fleet, mac, seen),
+            *(_contents(mac, folder) for folder in seen.contents),
         ]
     checks += _equal_versions(macs)
     checks += _clocks(macs)
@@ -236,6 +255,21 @@ def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     ]
     found = "; ".join(wrong) or f"{len(fleet.models)} models answer, {answer.seconds:.1f} s"
     return Check("generation", mac.name, not wrong, found, "deploy/logs.py --data job=serve")
+
+
+def _contents(mac: Mac, folder: Contents) -> Check:
+    fix = "pyinfra INVENTORY deploy/cluster.py --data deep=1 brings again what is not right"
+    if folder.files is None:
+        found = f"{folder.title}: no manifest, so nothing to compare with"
+        return Check("contents", mac.name, False, found, fix)
+    missing = [name for name in folder.files if name not in folder.found]
+    damaged = [name for name, sha256 in folder.files.items() if folder.found.get(name, sha256) != sha256]
+    wrong = [
+        *([f"damaged: {', '.join(damaged)}"] if damaged else []),
+        *([f"missing or not to be read: {', '.join(missing)}"] if missing else []),
+    ]
+    found = "; ".join(wrong) or f"{len(folder.files)} files, {amount(folder.size)}, are what they were"
+    return Check("contents", mac.name, not wrong, f"{folder.title}: {found}", fix)
 
 
 def _equal_versions(macs: Mapping[str, MacHealth]) -> Iterator[Check]:

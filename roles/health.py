@@ -17,7 +17,7 @@ from fleet.health import Answer, Check, Cluster, Job, MacHealth, evaluate
 from fleet.settings import Fleet, Mac
 from macos.facts.jobs import JobTimes
 from macos.facts.report import MacReport
-from roles import announce, weights
+from roles import announce, contents, weights
 from roles.context import everyone, the_fleet
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
@@ -59,6 +59,7 @@ def observe() -> dict[str, MacHealth]:
     fleet, facts = the_fleet(), everyone(MacReport)
     jobs, nodes = everyone(JobTimes, job_arguments), everyone(NodeReport, report_arguments)
     whole = {model.path: weights.whole(model) for model in fleet.models}
+    reread = contents.reread() if host.data.get("deep") else {}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
     return {
@@ -70,6 +71,7 @@ def observe() -> dict[str, MacHealth]:
             weights=frozenset(path for path, by_mac in whole.items() if by_mac.get(name)),
             memory_free_bytes=nodes[name].memory_free,
             answer=answers[name],
+            contents=reread.get(name, ()),
         )
         for name in facts
         if name in jobs and name in nodes

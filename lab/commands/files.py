@@ -10,10 +10,13 @@ from .answers import REAL, complain, say
 
 PREFIX = "user."
 """Linux keeps what anyone may set under this."""
+SIGNED = f"{PREFIX}simulated-mac.signed"
+"""The sha256 that a file had when it was signed: a signature is in the file itself on a Mac, so nothing shows it."""
 
 
 def _attributes(path: str) -> list[str]:
-    return [name.removeprefix(PREFIX) for name in os.listxattr(path) if name.startswith(PREFIX)]
+    found = (name for name in os.listxattr(path) if name.startswith(PREFIX) and name != SIGNED)
+    return [name.removeprefix(PREFIX) for name in found]
 
 
 def xattr(arguments: list[str]) -> int:
@@ -30,7 +33,8 @@ def xattr(arguments: list[str]) -> int:
             status = complain(f"xattr: No such file: {path}")
             continue
         for one in _tree(path) if "r" in flags else [path]:
-            status = max(status, _one_file(one, flags, given))
+            prefix = f"{one}: " if len(paths) > 1 or "r" in flags else ""
+            status = max(status, _one_file(one, flags, given, prefix))
     return status
 
 
@@ -41,7 +45,7 @@ def _tree(path: str) -> list[str]:
     return found
 
 
-def _one_file(path: str, flags: str, given: list[str]) -> int:
+def _one_file(path: str, flags: str, given: list[str], prefix: str) -> int:
     present = _attributes(path)
     if "c" in flags:
         for name in present:
@@ -57,12 +61,12 @@ def _one_file(path: str, flags: str, given: list[str]) -> int:
         return 0
     for name in given or present:
         value = os.getxattr(path, PREFIX + name).decode(errors="replace")
-        print(value if given else f"{name}: {value}" if "l" in flags else name)
+        print(prefix + (value if given else f"{name}: {value}" if "l" in flags else name))
     return 0
 
 
 def codesign(arguments: list[str]) -> int:
-    """codesign -s ID [-f] FILE ... | -v FILE ... | -d FILE ...: everything here has a good signature."""
+    """codesign -s ID [-f] FILE ... | -v FILE ... | -d FILE ...: bad is what was changed after it was signed here."""
     signing = any(word in ("-s", "--sign") for word in arguments)
     files = [word for word in arguments if not word.startswith("-")]
     if signing:
@@ -73,11 +77,21 @@ def codesign(arguments: list[str]) -> int:
     for path in files:
         if not os.path.exists(path):
             status = complain(f"{path}: No such file or directory")
-        elif signing and "-f" in arguments:
-            complain(f"{path}: replacing existing signature")
+        elif signing:
+            os.setxattr(path, SIGNED, _sha256(path))
+            if "-f" in arguments:
+                complain(f"{path}: replacing existing signature")
         elif any(word.startswith("-d") for word in arguments):
             complain(f"Executable={os.path.realpath(path)}\nIdentifier={os.path.basename(path)}\nSignature=adhoc")
+        elif SIGNED in os.listxattr(path) and os.getxattr(path, SIGNED) != _sha256(path):
+            changed = "invalid signature (code or signature have been modified)"
+            status = complain(f"{path}: {changed}\nIn architecture: arm64")
     return status
+
+
+def _sha256(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode()
 
 
 def df(arguments: list[str]) -> int:

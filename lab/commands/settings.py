@@ -44,8 +44,18 @@ def _indexing(volume: str) -> int:
     return say(f"{volume}:\n\tIndexing {state}.")
 
 
+NO_ACCESS = """\
+tmutil: {} requires Full Disk Access privileges.
+To allow this operation, select Full Disk Access in the Privacy
+tab of the Security & Privacy preference pane, and add Terminal
+to the list of applications which are allowed Full Disk Access."""
+
+
 def tmutil(arguments: list[str]) -> int:
-    """tmutil addexclusion|removeexclusion [-p] PATH ... | isexcluded PATH ... | destinationinfo."""
+    """tmutil addexclusion|removeexclusion [-p] PATH ... | isexcluded PATH ... | destinationinfo.
+
+    By path (-p) it needs Full Disk Access too, which Remote Login grants here unless privacy.json says otherwise.
+    """
     verb = arguments[0] if arguments else ""
     paths = [os.path.abspath(word) for word in arguments[1:] if not word.startswith("-")]
     if verb == "destinationinfo":
@@ -57,10 +67,12 @@ def tmutil(arguments: list[str]) -> int:
         excluded = recall("timemachine")
         for path in paths:
             within = any(path == one or path.startswith(f"{one}/") for one in excluded)
-            print(f"[{'Excluded' if within else 'Included'}] {path}")
+            print(f"[{'Excluded' if within else 'Included'}]    {path}")
         return 0
     if "-p" in arguments and not is_root():
         return complain(f"tmutil: {verb} requires root privileges.", 80)
+    if "-p" in arguments and not recall("privacy").get("full_disk_access", True):
+        return complain(NO_ACCESS.format(verb), 80)
     if missing and verb == "addexclusion":
         return complain(f"{missing[0]}: Error (-43) while attempting to change exclusion setting.", 213)
     with changing("timemachine") as values:

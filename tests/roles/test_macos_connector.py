@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import os
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,50 +14,15 @@ from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
+from sshd import Server, free_port, make_key, running
 
 from macos.connector import MacConnector
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-@dataclass(frozen=True)
-class Server:
-    port: int
-    key: Path
-    host_key: Path
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("sshd")
-    key, host_key = make_key(folder / "user"), make_key(folder / "host")
-    shutil.copy(f"{key}.pub", folder / "authorized_keys")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    port = free_port()
-    config = folder / "config"
-    config.write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {host_key}\nPidFile none\nStrictModes no\nUsePAM no\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\n"
-    )
-    sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield Server(port, key, host_key)
-    finally:
-        sshd.terminate()
-        sshd.wait()
+    with running(tmp_path_factory.mktemp("sshd")) as started:
+        yield started
 
 
 def make_host(server: Server, tmp_path: Path, **data: object) -> Host:

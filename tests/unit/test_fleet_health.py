@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.health import Answer, Check, Cluster, Job, MacHealth, deployment_name, evaluate
+from fleet.health import Answer, Check, Cluster, Contents, Job, MacHealth, deployment_name, evaluate
 from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
 from fleet.settings import Fleet
@@ -125,3 +125,44 @@ def test_without_the_head_the_cluster_is_not_judged(fleet: Fleet) -> None:
 
 def test_serve_names_a_deployment_after_its_model() -> None:
     assert deployment_name("Qwen/Qwen3-0.6B") == "LLMServer:Qwen--Qwen3-0_6B"
+
+
+A, B = ("a" * 64, "b" * 64)
+FOLDER = Contents("weights of tiny", "/opt/raylab/weights/tiny/1a", {"x": A, "y": B}, 2 * GB, {"x": A, "y": B, "z": A})
+
+
+def reread(fleet: Fleet, *folders: Contents) -> list[Check]:
+    """The checks of files that were read again on one of the Macs."""
+    macs = well(fleet)
+    macs["beta"] = replace(macs["beta"], contents=folders)
+    checks = evaluate(fleet, make_plan(fleet, {}), macs, cluster(fleet))
+    assert {check.name for check in checks if not check.ok} <= {"contents"}
+    return [check for check in checks if check.name == "contents"]
+
+
+def test_files_that_are_what_they_were(fleet: Fleet) -> None:
+    [check] = reread(fleet, FOLDER)
+    assert (check.ok, check.mac) == (True, "beta")
+    assert check.found == "weights of tiny: 2 files, 2.0 GB, are what they were"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"x": B, "y": B}, "damaged: x"),
+        ({"y": B}, "missing or not to be read: x"),
+        ({"y": A}, "damaged: y; missing or not to be read: x"),
+        ({}, "missing or not to be read: x, y"),
+    ],
+)
+def test_every_damaged_or_missing_file_is_named(fleet: Fleet, found: dict[str, str], words: str) -> None:
+    good, bad = reread(fleet, replace(FOLDER, title="wheels of release 5e"), replace(FOLDER, found=found))
+    assert (good.ok, bad.ok) == (True, False)
+    assert bad.found == f"weights of tiny: {words}"
+    assert bad.fix.startswith("pyinfra INVENTORY deploy/cluster.py --data deep=1")
+
+
+def test_a_folder_without_a_manifest_is_wrong(fleet: Fleet) -> None:
+    [check] = reread(fleet, replace(FOLDER, files=None))
+    assert not check.ok
+    assert "no manifest" in check.found

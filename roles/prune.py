@@ -1,0 +1,74 @@
+"""What a converge leaves on no Mac: releases, objects and weights that nothing needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pyinfra import logger
+from pyinfra.context import host, state
+
+from fleet.layout import DEPOT, release_dir
+from fleet.prune import amount, objects_to_go, releases_to_go, weights_to_go
+from macos.facts.folders import DiskUsage, ReleaseFolders, WeightFolders
+from macos.facts.objects import DepotFiles
+from macos.operations.objects import absent
+from macos.quiet import Commands, mac_operation
+from macos.shell import script_command
+from roles.context import the_fleet, the_release
+
+
+@mac_operation("prune.releases")
+def releases() -> Commands:
+    """The release of the settings stays, the one to go back to, and those in use; the others go.
+
+    At the end of a converge: until a job's plist is written anew, it names the release that it ran before.
+    """
+    found = host.get_fact(ReleaseFolders)
+    names = releases_to_go(found, the_release().id)
+    if not names:
+        host.noop("no release is left over")
+        return
+    paths = [release_dir(name) for name in names]
+    _tell(paths, "removed, as nothing uses it any more")
+    yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+
+
+@mac_operation("prune.weights")
+def weights() -> Commands:
+    """Weights that no setting names are told, and go with `--data prune=1`: to have them again may take hours."""
+    found = host.get_fact(WeightFolders)
+    paths = weights_to_go(found, [model.path for model in the_fleet().models])
+    if not paths:
+        host.noop("no weights are left over")
+    elif host.data.get("prune"):
+        _tell(paths, "removed, as no setting names it")
+        yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+    else:
+        host.noop("weights that no setting names stay")
+        _tell(paths, "named by no setting; deploy/cluster.py --data prune=1 removes it")
+
+
+@mac_operation("prune.objects")
+def objects(wanted: Collection[str]) -> Commands:
+    """Objects that no release and no model links to go, and what arrived of others; not those `wanted` (sha256s).
+
+    After `releases` and `weights`, which take links away.
+    """
+    found = host.get_fact(DepotFiles)
+    going = objects_to_go(found, wanted)
+    if not going:
+        host.noop("no object is left over")
+        return
+    what = f"{len(going)} files of {DEPOT}"
+    if state.is_executing:
+        size = amount(sum(file.size for file in going))
+        host.log(f"{what}: {size}, removed, as nothing uses them any more", logger.info)
+    yield script_command(["files", "prune"], [["unlinked", DEPOT, *(file.name for file in going)]], [what])
+
+
+def _tell(paths: Collection[str], what: str) -> None:
+    """One line for each with its size, once: not while pyinfra looks ahead, for to add a release up takes seconds."""
+    if state.is_executing:
+        sizes = host.get_fact(DiskUsage, paths=paths)
+        for path in paths:
+            host.log(f"{path}: {amount(sizes.get(path, 0))}, {what}", logger.info)
