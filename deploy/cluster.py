@@ -2,7 +2,7 @@
 
 from pyinfra.context import host
 
-from roles import announce, conda, network, ray, serve, summary, weights, wheels
+from roles import announce, conda, network, prune, ray, relay, serve, summary, weights, wheels
 from roles import host as the_mac
 
 announce.plan()
@@ -10,6 +10,7 @@ announce.plan()
 the_mac.settings()
 network.resolved_names()
 conda.environment()
+relay.agent()
 wheels.installed()
 weights.copied()
 
@@ -19,4 +20,7 @@ ray.node()
 if "head" in host.groups:
     serve.application()
 
+prune.releases(name="Releases that nothing uses")
+prune.weights(name="Weights that no setting names")
+prune.objects(relay.wanted(), name="Artifacts that nothing uses")
 summary.fleet(name="Summary")

@@ -133,6 +133,23 @@ def check_addresses(raw: RawFleet, findings: Findings) -> None:
         elif entry.value in owners and owners[entry.value].name != mac.name:
             report(Code.NODE_IP_TWICE, entry.value, "Give every Mac its own.", owners[entry.value].name)
         owners.setdefault(entry.value, mac)
+    for mac in raw.macs:
+        _check_thunderbolt(mac, owners, findings)
+
+
+def _check_thunderbolt(mac: RawMac, owners: dict[str, RawMac], findings: Findings) -> None:
+    """An address of its own on another network; `owners` are the Macs by the addresses seen so far."""
+    entry = mac.data.get("thunderbolt_ip")
+    if entry is None or not isinstance(entry.value, str) or not entry.own:
+        return
+    report = findings.at(entry.where, mac.name, "thunderbolt_ip")
+    address = _address(entry.value)
+    if address is None or address.is_loopback:
+        report(Code.NODE_IP_INVALID, shown(entry.value), "Write the Mac's address on its Thunderbolt Bridge.")
+    elif entry.value in owners:
+        fix = "It is another network than that of the node IPs: give every Mac its own address there."
+        report(Code.NODE_IP_TWICE, entry.value, fix, owners[entry.value].name)
+    owners.setdefault(entry.value, mac)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | None:

@@ -28,7 +28,7 @@ class Code(Enum):
     # Addresses
     NODE_IP_MISSING = "the Mac has no node IP."
     NODE_IP_INVALID = "{given} is not an IPv4 address that a Mac can have."
-    NODE_IP_TWICE = "{given} is also the node IP of {other}."
+    NODE_IP_TWICE = "{given} is also an address of {other}."
     LOOPBACK_MIXED = "{given} is loopback, which no other Mac can reach."
     # Settings
     SETTING_UNKNOWN = "there is no setting {given}."
@@ -51,8 +51,13 @@ class Code(Enum):
     ENGINE_UNKNOWN = "there is no engine {given}."
     ENGINE_ARGUMENT = "{given} is decided by raylab."
     REPLICAS_TOO_MANY = "{given} replicas are asked for, and there {other}."
+    SOURCE_INVALID = "{given} does not say where the model's files are."
+    SOURCE_MAC = "there is no Mac {given} in this inventory."
     SOURCE_MISSING = "there is no folder {given}."
     SOURCE_INCOMPLETE = "{given} holds no {other}."
+    REVISION_MISSING = "{given} has no revision, and its files may change any day."
+    REVISION_INVALID = "{given} is no commit of {other}, which has 40 hex digits and never changes."
+    REVISION_UNUSED = "the folder {given} has no revisions."
     CONTEXT_TOO_LONG = "a context of {given} tokens; the model was made for {other}."
     MODEL_TOO_BIG = "model {given} fits no Mac: {other}."
     MODEL_FITS_TOO_FEW = "{given} replicas are asked for, and the model fits {other}."
@@ -60,6 +65,7 @@ class Code(Enum):
     LOCK_MISSING = "there is no {given}."
     LOCK_INVALID = "{given} is not a locked artifact: {other}."
     LOCK_PIN_MISSING = "{given} pins no {other}."
+    LOCK_UNFIT = "{given} must not be installed: {other}."
     PIN_DIFFERS = "{given} here, but {other}."
     # Secrets
     SECRET_OPEN = "{given} can be read by others (mode {other})."

@@ -6,6 +6,8 @@ PREFIX = "/opt/raylab"
 BIN = f"{PREFIX}/bin"
 RELEASES = f"{PREFIX}/releases"
 WEIGHTS = f"{PREFIX}/weights"
+# Every artifact by its sha256; what uses one is a hard link to it.
+DEPOT = f"{PREFIX}/depot"
 ETC = f"{PREFIX}/etc"
 LIBEXEC = f"{PREFIX}/libexec"
 LOG = f"{PREFIX}/log"

@@ -35,6 +35,7 @@ class Ports:
     agent_http: int = _port(6385, "the dashboard's agent on each Mac, HTTP")
     metrics: int = _port(6386, "Prometheus metrics of Ray, Serve and vLLM on each Mac")
     serve_http: int = _port(8000, "the OpenAI-compatible endpoint on each Mac")
+    relay: int = _port(6389, "artifacts on their way from Mac to Mac, while a deploy runs")
     worker_min: int = _port(10100, "first port of Ray's worker processes")
     worker_max: int = _port(10299, "last port of Ray's worker processes; each process takes one")
 

@@ -32,11 +32,12 @@ def check(fleet: Fleet, facts: Mapping[str, MacFacts]) -> list[Problem]:
 
 
 def _check_machine(mac: Mac, fact: MacFacts) -> Iterator[Problem]:
-    if mac.node_ip not in fact.addresses:
-        others = [address for address in fact.addresses if mac.is_loopback or not address.startswith("127.")]
-        fix = "Correct node_ip in the inventory, or give the Mac that address."
-        has = ", ".join(others) or "none"
-        yield Problem(Code.NODE_IP_ELSEWHERE, "", mac.name, "node_ip", mac.node_ip, fix, has)
+    for setting, address in (("node_ip", mac.node_ip), ("thunderbolt_ip", mac.thunderbolt_ip)):
+        if address and address not in fact.addresses:
+            others = [other for other in fact.addresses if mac.is_loopback or not other.startswith("127.")]
+            fix = f"Correct {setting} in the inventory, or give the Mac that address."
+            has = ", ".join(others) or "none"
+            yield Problem(Code.NODE_IP_ELSEWHERE, "", mac.name, setting, address, fix, has)
     if fact.arch != "arm64":
         fix = "Take it out of the inventory: Metal needs Apple silicon."
         yield Problem(Code.CHIP_WRONG, "", mac.name, "", fact.arch or "of unknown make", fix)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fleet import layout
+from fleet.origin import Origin
 from fleet.ports import Ports
 from fleet.release import Release
 from fleet.weights import Weights
@@ -41,11 +42,28 @@ class Model:
     """One model that the fleet serves: an entry of the setting `models`."""
 
     id: str = field(metadata=doc("The name clients ask for.", example='"qwen3-8b"'))
-    source: Path = field(
+    source: Origin = field(
         metadata=doc(
-            "The folder on the control machine with config.json, the tokenizer and *.safetensors.",
+            "Where config.json, the tokenizer and *.safetensors are: a folder on the control machine; hf:OWNER/NAME, "
+            "a repository on Hugging Face; or @mac/NAME:/FOLDER, a folder on a Mac of the fleet. What is not on the "
+            "control machine is fetched to it once.",
             example='"~/models/Qwen3-8B"',
         )
+    )
+    revision: str | None = field(
+        default=None,
+        metadata=doc(
+            "Which commit of a repository on Hugging Face, by its 40 hex digits.",
+            example='"b968826d9c46dd6066d109eabc6255188de91218"',
+        ),
+    )
+    private: bool | None = field(
+        default=None,
+        metadata=doc(
+            "True: nobody on the network may read the weights, so they travel encrypted, and slower. By default only "
+            "those of a private repository do.",
+            example="True",
+        ),
     )
     engine: str = field(default="vllm", metadata=doc("What runs the model: vllm.", example='"vllm"'))
     replicas: int | Literal["all"] = field(
@@ -87,7 +105,7 @@ class Model:
         metadata=doc("Further arguments of the engine, by the engine's names.", example='{"enforce_eager": True}'),
     )
     weights: Weights = field(default_factory=Weights)
-    """What the source folder holds. Read from there, not written by a person."""
+    """What the source holds. Read from there, not written by a person; empty until then."""
 
     @property
     def path(self) -> str:
@@ -125,6 +143,13 @@ class Mac:
             unit="GB",
             example="64",
             low=8,
+        ),
+    )
+    thunderbolt_ip: str | None = field(
+        default=None,
+        metadata=doc(
+            "Its address on a Thunderbolt network that some of the Macs share: weights then travel that way.",
+            example='"10.99.0.2"',
         ),
     )
     platform: Platform = field(default="osx-arm64", metadata=_PLATFORM)
@@ -236,5 +261,5 @@ FLEET_SETTINGS = {
 }
 MODEL_SETTINGS = {entry.name: entry for entry in fields(Model) if entry.metadata}
 # What only one Mac can have, and what one Mac may have otherwise than the fleet.
-PER_MAC_ONLY = frozenset({"node_ip", "host_name", "memory_gb"})
+PER_MAC_ONLY = frozenset({"node_ip", "host_name", "memory_gb", "thunderbolt_ip"})
 PER_MAC = PER_MAC_ONLY | {"platform", "locks"}

@@ -15,4 +15,5 @@ pyinfra -y inventory/factory.py deploy/release.py
 trap - EXIT
 lab halt factory
 lab bake factory /opt/raylab/releases
+lab bake factory /opt/raylab/depot
 lab wipe factory

@@ -95,7 +95,8 @@ def _become(mac: Hardware, paths: MacPaths) -> None:
     ns.mount("none", "/", flags=ns.RECURSIVE | ns.PRIVATE)
     root = paths.root
     base, factory = lab_dir() / "base", lab_dir() / "factory"
-    layers = f"lowerdir={factory}:{base},upperdir={paths.upper},workdir={paths.work}"
+    below = base if paths.bare.exists() else f"{factory}:{base}"
+    layers = f"lowerdir={below},upperdir={paths.upper},workdir={paths.work}"
     ns.mount("overlay", root, "overlay", options=f"{layers},index=off,metacopy=off,redirect_dir=on,xino=off")
     _mount_kernel(root)
     _show_python(root)

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="Simulated Macs on a LAN of their own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, action: Callable[[Arguments], int], text: str, *words: str) -> None:
+    def add(name: str, action: Callable[[Arguments], int], text: str, *words: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(action=action)
         for word in words:
@@ -51,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
                 command.add_argument(word.lower(), nargs=many, metavar=word)
             else:
                 command.add_argument(word.lower(), metavar=word)
+        return command
 
     add("setup", _setup, "name the Debian packages that this machine lacks")
-    add("up", _up, f"make the LAN and boot Macs (without names: {', '.join(DEFAULT)})", "NAMES")
+    up = add("up", _up, f"make the LAN and boot Macs (without names: {', '.join(DEFAULT)})", "NAMES")
+    up.add_argument("--bare", action="store_true", help="new Macs without the shared layer: nothing is on them")
     add("down", _down, "end every Mac and take down the LAN; disks stay")
     add("status", _status, "show every Mac")
     add("reboot", _reboot, "restart a Mac, its jobs stopped first", "NAME")
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("ssh", _ssh, "log in to a Mac, or run a command there, as admin", "NAME", "COMMAND")
     add("cut", _cut, "pull a Mac's LAN cable", "NAME")
     add("join", _join, "put a Mac's LAN cable back", "NAME")
-    add("shape", _shape, "limit a Mac's LAN link: 100mbit, 1gbit, none", "NAME", "RATE")
+    add("shape", _shape, "limit a Mac's LAN link, or this machine's (host): 100mbit, 1gbit, none", "NAME", "RATE")
     add("client", _client, "run a command on the LAN machine outside the fleet", "COMMAND")
     add("bake", _bake, "move a folder of a Mac that is off into the layer that all Macs share", "NAME", "PATH")
     add(
@@ -111,7 +113,7 @@ def _up(arguments: Arguments) -> int:
     network.up()
     machine.mount_base()
     for mac in macs:
-        machine.create(mac)
+        machine.create(mac, bare=arguments.bare)
     machine.write_known_hosts(hardware.load().values())
     machine.start(macs)
     names = ", ".join(mac.name for mac in macs)
@@ -191,7 +193,10 @@ def _join(arguments: Arguments) -> int:
 
 
 def _shape(arguments: Arguments) -> int:
-    network.shape(_link_of(arguments.name), arguments.rate)
+    if arguments.name == "host":
+        network.shape_host(arguments.rate)
+    else:
+        network.shape(_link_of(arguments.name), arguments.rate)
     return 0
 
 

@@ -88,9 +88,12 @@ def power(mac: Hardware) -> Power:
     return Power.ON if sshd_answers(mac) else Power.BOOTING
 
 
-def create(mac: Hardware) -> None:
-    """Make the folders and the host key of a Mac that is new."""
+def create(mac: Hardware, bare: bool = False) -> None:
+    """Make the folders and the host key of a Mac that is new; a bare one is without the shared layer."""
     paths = MacPaths(mac.name)
+    if bare and not paths.upper.exists():
+        paths.home.mkdir(parents=True)
+        paths.bare.touch()
     for folder in (paths.upper, paths.work, paths.root, lab_dir() / "factory"):
         folder.mkdir(parents=True, exist_ok=True)
     if not paths.host_key.exists():

@@ -55,8 +55,8 @@ def _batch(where: str, lines: list[str]) -> None:
 
 def namespaces() -> list[str]:
     """The lab's namespaces that exist now."""
-    folder = Path("/run/netns")
-    return sorted(path.name for path in folder.glob("raylab-*")) if folder.is_dir() else []
+    ours = [LAN, *(namespace(name) for name in (*hardware.load(), hardware.CLIENT))]
+    return sorted(name for name in ours if Path("/run/netns", name).exists())
 
 
 def _refuse_collision() -> None:
@@ -168,23 +168,39 @@ def join(name: str) -> None:
 
 def shape(name: str, rate: str) -> None:
     """Limit the LAN link to `rate` in each direction: 100mbit, 1gbit, a bare number of Mbit/s, or none."""
-    if rate == "none":
-        Link(cut=Link.read(name).cut).store(name)
-        return
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(kbit|mbit|gbit)?", rate.lower())
+    Link(cut=Link.read(name).cut, rate=_rate(rate)).store(name)
+
+
+def shape_host(rate: str) -> None:
+    """Likewise for this machine's own link, until the lab is down. Raises LabError when it is."""
+    if not _ip("link", "show", HOST_LINK, check=False):
+        raise LabError("the lab is down: lab up")
+    _limit([(None, HOST_LINK), (LAN, "host")], _rate(rate))
+
+
+def _rate(text: str) -> str | None:
+    """As tc(8) writes it; None for none."""
+    if text == "none":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(kbit|mbit|gbit)?", text.lower())
     if not found or float(found[1]) == 0:
-        raise LabError(f"{rate} is no rate: write 100mbit, 1gbit, or none")
-    Link(cut=Link.read(name).cut, rate=f"{found[1]}{found[2] or 'mbit'}").store(name)
+        raise LabError(f"{text} is no rate: write 100mbit, 1gbit, or none")
+    return f"{found[1]}{found[2] or 'mbit'}"
 
 
 def _apply(name: str, link: Link) -> None:
     _ip("-n", LAN, "link", "set", name, "down" if link.cut else "up")
-    for where, device in ((namespace(name), "en0"), (LAN, name)):
-        command = ["tc", "-n", where, "qdisc"]
+    _limit([(namespace(name), "en0"), (LAN, name)], link.rate)
+
+
+def _limit(ends: list[tuple[str | None, str]], rate: str | None) -> None:
+    """Shape what leaves each of these devices; a device's namespace is None for this machine's own."""
+    for where, device in ends:
+        command = ["tc", *(["-n", where] if where else []), "qdisc"]
         subprocess.run([*command, "del", "dev", device, "root"], capture_output=True, check=False)
-        if link.rate:
+        if rate:
             # A bucket below a few milliseconds of traffic cannot reach the rate.
-            number, unit = re.match(r"([\d.]+)(\w)", link.rate).groups()  # type: ignore[union-attr]
+            number, unit = re.match(r"([\d.]+)(\w)", rate).groups()  # type: ignore[union-attr]
             burst = max(64 * 1024, int(float(number) * {"k": 1e3, "m": 1e6, "g": 1e9}[unit] / 8 * 0.004))
-            shaping = ["root", "tbf", "rate", link.rate, "burst", str(burst), "latency", "30ms"]
+            shaping = ["root", "tbf", "rate", rate, "burst", str(burst), "latency", "30ms"]
             subprocess.run([*command, "replace", "dev", device, *shaping], capture_output=True, check=True)

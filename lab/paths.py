@@ -79,6 +79,11 @@ class MacPaths:
         return self.home / "console.log"
 
     @property
+    def bare(self) -> Path:
+        """There when the Mac is without the layer that the others share, as it came out of its box."""
+        return self.home / "bare"
+
+    @property
     def link(self) -> Path:
         """Its cable: cut or not, and the rate it is shaped to."""
         return self.home / "link.json"

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import gevent
+from pyinfra import logger
+from pyinfra.context import state
 
+from depot.errors import DepotError
 from depot.fetch import missing
-from fleet.errors import Problem
+from fleet.errors import Code, Problem, SettingsError
 from fleet.macfacts import MacFacts
 from fleet.plan import Plan, make_plan
 from fleet.preflight import check
 from macos.facts.report import MacReport
+from roles import sources
 from roles.context import everyone, the_fleet
 
 _plans: list[Plan] = []
@@ -27,6 +31,7 @@ def plan() -> Plan:
     Runs while pyinfra prepares, so nothing has been changed on any Mac when it ends the run.
     """
     facts = everyone(MacReport)
+    _settle()
     if not _plans:
         _plans.append(quiet_plan())
         _show(_plans[0], check(the_fleet(), facts))
@@ -35,19 +40,42 @@ def plan() -> Plan:
 
 def quiet_plan() -> Plan:
     """The plan, for those who compare with it."""
-    return make_plan(the_fleet(), remembered_memory(everyone(MacReport)))
+    facts = everyone(MacReport)
+    _settle()
+    return make_plan(the_fleet(), remembered_memory(facts))
+
+
+def _settle() -> None:
+    """Every model's weights are known, wherever its files are."""
+    try:
+        sources.settle()
+    except (DepotError, SettingsError) as error:
+        if not _ended:
+            say(f"error: models: {error} No Mac was touched.")
+        end(2)
 
 
 def _show(made: Plan, problems: list[Problem]) -> None:
     """Print the plan and what is wrong with it."""
-    errors = [problem.line() for problem in problems if problem.severity == "error"]
-    warnings = [problem.line() for problem in problems if problem.severity != "error"]
+    for problem in problems:
+        if problem.code is Code.DISK_FULL and problem.mac != the_fleet().head.name:
+            _leave_out(problem)
+    left = [problem for problem in problems if problem.mac not in {mac.name for mac in state.failed_hosts}]
+    errors = [problem.line() for problem in left if problem.severity == "error"]
+    warnings = [problem.line() for problem in left if problem.severity != "error"]
     for locks, release in the_fleet().releases.items():
         errors += missing(release, str(locks))
     say(made.table(), *(f"warning: {line}" for line in warnings), *(f"error: {line}" for line in errors))
     if errors:
         say(f"{len(errors)} error{'s' * (len(errors) > 1)}. No Mac was touched.")
         end(2)
+
+
+def _leave_out(problem: Problem) -> None:
+    """A full worker fails alone, before anything is sent to it; the others go on."""
+    mac = state.inventory.get_host(problem.mac)
+    mac.log_styled(problem.line(), fg="red", log_func=logger.error)
+    state.fail_hosts({mac})  # type: ignore[no-untyped-call]
 
 
 def say(*lines: str) -> None:

@@ -6,6 +6,7 @@ from pyinfra.api.deploy import deploy
 
 from fleet import layout
 from macos.operations import account, files, power
+from macos.operations.exclusions import excluded
 from macos.operations.files import Directory
 from roles.context import the_fleet
 
@@ -26,7 +27,7 @@ def settings() -> None:
     files.tree(
         name="Folders",
         directories=[
-            *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.RELEASES, layout.WEIGHTS)),
+            *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.DEPOT, layout.RELEASES, layout.WEIGHTS)),
             *(Directory(path) for path in (layout.LIBEXEC, layout.STATE)),
             Directory(layout.ETC, group=layout.ACCOUNT, mode="0750"),
             *(_own(path) for path in (layout.LOG, layout.STORE_DIR, layout.RAY_DIR)),
@@ -34,6 +35,8 @@ def settings() -> None:
             _own(the_fleet().ray_temp_dir, mode="0777"),
         ],
     )
+    # Gigabytes that can be fetched again at any time.
+    excluded([layout.DEPOT, layout.RELEASES, layout.WEIGHTS], name="No backup and no Spotlight index of artifacts")
     power.settings(POWER, name="Power settings")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
+from gevent.lock import RLock
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
-from pyinfra.context import host
+from pyinfra.context import host, state
 
 from depot.errors import DepotError
 from depot.fetch import Artifact, Depot, fetch
+from depot.install import env_mark
 from fleet.layout import release_dir
 from fleet.release import Release
 from macos.operations.files import LocalFile
@@ -22,32 +23,48 @@ from roles.announce import end, say, tell
 from roles.context import the_fleet, the_release
 
 
-class Complete(FactBase[bool]):
-    """Whether a release is whole on a Mac: its marker file is written last."""
+class Stage(FactBase[str]):
+    """How far a release is on a Mac: `complete`, `env` (made, without its wheels), or empty."""
 
     def command(self, release_id: str) -> str:
-        """Prints a word if so."""
-        return f"if [ -e {release_dir(release_id)}/complete ]; then echo complete; fi"
+        """The marker that is written last decides."""
+        complete, env = f"{release_dir(release_id)}/complete", env_mark(release_id)
+        return f"if [ -e {complete} ]; then echo complete; elif [ -e {env} ]; then echo env; fi"
 
     @staticmethod
-    def default() -> bool:
-        """Not there."""
-        return False
+    def default() -> str:
+        """Nothing is there."""
+        return ""
 
-    def process(self, output: list[str]) -> bool:
-        """Whether the word was printed."""
-        return "complete" in output
+    def process(self, output: list[str]) -> str:
+        """The word that was printed."""
+        return output[-1]
+
+
+def stage() -> str:
+    """How far this Mac's release is."""
+    found: str = host.get_fact(Stage, release_id=the_release().id)
+    return found
 
 
 def is_complete() -> bool:
     """Whether this Mac has its release."""
-    complete: bool = host.get_fact(Complete, release_id=the_release().id)
-    return complete
+    return stage() == "complete"
 
 
-@cache
-def _fetched(release_id: str, locks: Path) -> Depot:
-    release = next(known for known in the_fleet().releases.values() if known.id == release_id)
+def macs_of_release() -> tuple[str, ...]:
+    """The Macs of this run with this Mac's release."""
+    fleet, release_id = the_fleet(), the_release().id
+    return tuple(
+        mac.name for mac in state.inventory.get_active_hosts() if fleet.release(fleet.mac(mac.name)).id == release_id
+    )
+
+
+_fetched: dict[str, Depot] = {}
+_fetching = RLock()
+
+
+def _fetch(release: Release, locks: Path) -> Depot:
     try:
         return fetch(release, Path(the_fleet().depot), progress=tell, locks=str(locks))
     except DepotError as error:
@@ -57,7 +74,13 @@ def _fetched(release_id: str, locks: Path) -> Depot:
 
 def the_depot() -> Depot:
     """Every artifact of this Mac's release, fetched once to the control machine."""
-    return _fetched(the_release().id, next(k for k, v in the_fleet().releases.items() if v == the_release()))
+    release = the_release()
+    # The parts of all Macs come here at once; the first one fetches.
+    with _fetching:
+        if release.id not in _fetched:
+            locks = next(folder for folder, known in the_fleet().releases.items() if known == release)
+            _fetched[release.id] = _fetch(release, locks)
+        return _fetched[release.id]
 
 
 def local(artifacts: Sequence[Artifact]) -> list[LocalFile]:
@@ -79,9 +102,9 @@ def manifest(depot: Depot) -> str:
 
 
 @mac_operation("release.steps")
-def steps(release_id: str, commands: Sequence[str]) -> Commands:
-    """Run shell commands in order, unless the release is complete already."""
-    if host.get_fact(Complete, release_id=release_id):
-        host.noop(f"release {release_id} is complete")
+def steps(release_id: str, until: str, commands: Sequence[str]) -> Commands:
+    """Run shell commands in order, unless the release is at the stage `until` (`env`, `complete`) or beyond it."""
+    if host.get_fact(Stage, release_id=release_id) in (until, "complete"):
+        host.noop(f"release {release_id} has its {until}")
         return
     yield StringCommand("sh", "-c", shlex.quote("set -e; " + "; ".join(commands)))

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import wrong_inputs
 import wrong_inputs_served
+import wrong_inputs_sources
 from fleet_project import Project
 from wrong_inputs import ALL, LAB, Wrong, secret, setting
 
 from fleet.errors import Code
 
-WRONG = [*wrong_inputs.WRONG, *wrong_inputs_served.WRONG]
+WRONG = [*wrong_inputs.WRONG, *wrong_inputs_served.WRONG, *wrong_inputs_sources.WRONG]
 
 
 @pytest.fixture

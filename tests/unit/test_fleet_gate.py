@@ -48,7 +48,7 @@ def test_problems_end_the_run_with_status_2(project: Project, capsys: pytest.Cap
     assert output.out == ""
     assert output.err == (
         "raylab: 1 problem in the settings. No Mac was touched.\n\n"
-        "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also the node IP of alpha. "
+        "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also an address of alpha. "
         "Give every Mac its own.\n\n"
     )
 
@@ -76,7 +76,7 @@ def test_pyinfra_stops_before_it_connects(project: Project) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.returncode == 2
-    assert "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also the node IP of alpha." in done.stderr
+    assert "inventory/lab.py:3: beta: node_ip: 10.77.0.11 is also an address of alpha." in done.stderr
     assert "Connecting" not in done.stdout + done.stderr
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
+from fleet.origin import Folder
 from fleet.settings import FLEET_SETTINGS, MAC_SETTINGS, MODEL_SETTINGS
 
 LAB = "inventory/lab.py"
@@ -38,7 +39,7 @@ def test_a_right_inventory_becomes_a_fleet(project: Project) -> None:
     assert (fleet.ray_cpus, fleet.object_store_mb) == (4, 1024)
     (model,) = fleet.models
     assert (model.id, model.engine, model.replicas, model.context) == ("tiny", "vllm", "all", 512)
-    assert model.source == project.root / "models/tiny"
+    assert model.source == Folder("models/tiny", project.root / "models/tiny")
     assert re.fullmatch(r"/opt/raylab/weights/tiny/[0-9a-f]{12}", model.path)
     assert fleet.release(fleet.head).versions["ray"] == "2.59.0"
 

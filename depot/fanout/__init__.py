@@ -1,0 +1,1 @@
+"""The control machine's side of the relay: who fetches what from whom, told to every agent over SSH."""

@@ -1,0 +1,1 @@
+"""Putting artifacts on many Macs: a chain of plain HTTP range relays."""
