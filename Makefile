@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-lab bench-converge bench-fanout bench-names \
+.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-lab bench-converge bench-fanout bench-names bench-bare bench-closure \
 	depot-gc bundle
 
 help:            ## Show what can be done
@@ -62,3 +62,9 @@ bench-fanout: setup ## One file to N Macs: the relay chain beside scp, pyinfra a
 	@command -v iperf3 > /dev/null || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iperf3 > /dev/null; }
 	@python -m benchmarks.fanout
+
+bench-bare: release ## Seconds from bare Macs to a healthy fleet, step by step
+	@python -m benchmarks.bare
+
+bench-closure: setup ## Fetch every wheel of the locks for Macs, and count them
+	@python -m benchmarks.closure

@@ -62,10 +62,15 @@ def wanted() -> frozenset[str]:
     return frozenset(item.sha256 for parcel in _parcels.values() for item in parcel.items)
 
 
-@mac_operation("relay.arrived")
-def arrived(parcel: Parcel) -> Commands:
-    """This Mac has every object of the parcel, verified. All that this run wants travels from the first call on."""
+def arrived(parcel: Parcel, name: str) -> None:
+    """This Mac has every object of the parcel, verified. All that the run wants travels from the first wait on."""
+    # Here and not in the operation, which pyinfra may not look into before it runs it.
     _parcels[parcel.id] = parcel
+    _arrived(parcel, name=name)
+
+
+@mac_operation("relay.arrived")
+def _arrived(parcel: Parcel) -> Commands:
     held = host.get_fact(Objects)
     if not deep() and all(held.get(item.sha256) == item.size for item in parcel.items):
         host.noop(f"{parcel.title}: {len(parcel.items)} files are there")
@@ -79,7 +84,7 @@ def _wait(state: State, host: Host, parcel: str) -> bool:
     except (DepotError, OSError) as error:
         host.log_styled(f"{_parcels[parcel].title}: {error}", fg="red", log_func=logger.error)
         return False
-    host.log(f"{_parcels[parcel].title}: {share.received / 1e6:.0f} of {share.total / 1e6:.0f} MB came", logger.info)
+    host.log(f"{_parcels[parcel].title}: {share.received / 1e6:.1f} of {share.total / 1e6:.1f} MB came", logger.info)
     _close_when_settled()
     return True
 
@@ -88,7 +93,8 @@ def _fanout(state: State) -> Fanout:
     """The run's one fan-out, started by the first Mac that waits."""
     with _starting:
         if not _running:
-            macs = [mac for mac in state.inventory.get_active_hosts() if mac not in state.failed_hosts]
+            place = [mac.name for mac in the_fleet().macs]
+            macs = sorted(state.inventory.get_active_hosts(), key=lambda mac: place.index(mac.name))
             seed = ProcessChannel([sys.executable, "-m", "depot.relay.agent"], folder=str(REPOSITORY))
             fleet = the_fleet()
             display = Display()
@@ -134,5 +140,5 @@ def _close_when_settled() -> None:
         return
     sent = fanout.close()
     total = sum(parcel.size for parcel in fanout.parcels)
-    came = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sent.received.items())
-    tell(f"relay: of {total / 1e6:.0f} MB this machine sent {sent.by_seed / 1e6:.0f} MB; received: {came}")
+    came = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sent.received.items())
+    tell(f"relay: of {total / 1e6:.1f} MB this machine sent {sent.by_seed / 1e6:.1f} MB; received: {came}")

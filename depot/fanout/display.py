@@ -55,6 +55,7 @@ def rows(fanout: Fanout) -> list[Row]:
             continue
         share = mac.shares.get(waiting[0].id)
         have, rate = (share.have, share.rate) if share else (0, 0.0)
+        rate = 0.0 if mac.silent else rate
         total = share.total if share else 0
         found.append(Row(mac.member.name, waiting[0].title, have, total, rate, _doing(fanout, mac, waiting[0].id)))
     return found

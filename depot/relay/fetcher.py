@@ -72,7 +72,7 @@ class Fetcher:
             with Link(caller, run.address, f"/{parcel.name}", f"bytes={start}-{end - 1}") as link:
                 self._receive(caller, run, link)
         except (OSError, LinkError):
-            run.upstreams.lost(start)
+            run.upstreams.lost(run.address, start)
         finally:
             self._verifier.drain(run)
         if run.damaged is not None:

@@ -21,7 +21,6 @@ class Run:
     """A stretch of a parcel on its way in from one upstream."""
 
     def __init__(self, parcel: Parcel, start: int, end: int, upstreams: Upstreams) -> None:
-        """Raises IndexError when there is no upstream to ask."""
         self.parcel = parcel
         self.upstreams = upstreams
         """The plan that it follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from .wire import Address
@@ -20,33 +20,30 @@ class Upstreams:
         self.addresses = tuple(addresses)
         self._place = 0
         self._strikes: Counter[Address] = Counter()
-        # By position of a piece: how often it came damaged, and how many upstreams further up to ask for it.
+        # By position of a piece that came damaged: how often, and who was asked for it in this round.
         self._damaged: Counter[int] = Counter()
-        self._further: Counter[int] = Counter()
+        self._asked: defaultdict[int, set[Address]] = defaultdict(set)
         self._round_over = False
 
     def choose(self, position: int) -> Address:
-        """Whom to ask for the piece at this position. Raises IndexError when there are no upstreams."""
-        if not self.addresses:
-            raise IndexError("no upstreams")
-        if all(self._strikes[address] >= STRIKES for address in self.addresses):
-            self._strikes.clear()
-        while self._strikes[self.addresses[self._place]] >= STRIKES:
-            self._advance()
-        return self.addresses[(self._place + self._further[position]) % len(self.addresses)]
+        """Whom to ask for the piece at this position. There must be upstreams."""
+        order = self.addresses[self._place :] + self.addresses[: self._place]
+        left = [address for address in order if address not in self._asked[position]]
+        return next((address for address in left if self._strikes[address] < STRIKES), left[0])
 
-    def lost(self, position: int) -> None:
-        """The one that was chosen for this position cannot be reached, or has fallen silent."""
+    def lost(self, address: Address, position: int) -> None:
+        """This upstream, asked for what begins here, cannot be reached or has fallen silent."""
         if self.was_damaged(position):
-            self._go_further(position)
-        else:
-            self._advance()
+            self._cross_off(address, position)
+            return
+        self._place = (self.addresses.index(address) + 1) % len(self.addresses)
+        self._round_over = self._round_over or self._place == 0
 
     def damaged(self, address: Address, position: int) -> bool:
         """This upstream sent this piece damaged. False when all of them did so, again and again."""
         self._strikes[address] += 1
         self._damaged[position] += 1
-        self._go_further(position)
+        self._cross_off(address, position)
         return self._damaged[position] < ROUNDS * len(self.addresses)
 
     def was_damaged(self, position: int) -> bool:
@@ -58,10 +55,9 @@ class Upstreams:
         over, self._round_over = self._round_over, False
         return over
 
-    def _advance(self) -> None:
-        self._place = (self._place + 1) % len(self.addresses)
-        self._round_over = self._round_over or self._place == 0
-
-    def _go_further(self, position: int) -> None:
-        self._further[position] += 1
-        self._round_over = self._round_over or self._further[position] % len(self.addresses) == 0
+    def _cross_off(self, address: Address, position: int) -> None:
+        asked = self._asked[position]
+        asked.add(address)
+        if asked >= set(self.addresses):
+            asked.clear()
+            self._round_over = True

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from harness import lab, on
-from weights_lab import MIB, SIZE, delivered, deploy, deploying, finished, forget, inventory, padded_model, sums, until
+from weights_lab import (
+    MIB,
+    SIZE,
+    delivered,
+    deploy,
+    deploying,
+    finished,
+    forget,
+    inventory,
+    padded_model,
+    small_disk,
+    sums,
+    until,
+)
 
 MACS = ("alpha", "beta", "gamma", "m4")
 PADDED_MB = SIZE / 1e6
@@ -102,14 +113,8 @@ def test_the_control_machine_is_killed_half_way_and_the_same_command_goes_on(emp
 
 
 def test_a_full_mac_is_refused_by_name_and_the_others_finish(empty: dict[str, str]) -> None:
-    on("gamma", "dd if=/dev/zero of=/opt/raylab/depot/x.partial bs=1048576 count=1")
-    pid = Path(".lab/macs/gamma/init.pid").read_text()
-    inside = ["nsenter", "-t", pid, "--mount", "--root", "--wdns=/"]
-    subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", "/opt/raylab/depot"], check=True)
-    try:
+    with small_disk("gamma", "/opt/raylab/depot"):
         run = deploy(inventory(*MACS))
-    finally:
-        subprocess.run([*inside, "umount", "/opt/raylab/depot"], check=True)
     assert run.status != 0
     line = next(line for line in run.output.splitlines() if "short" in line)
     assert "[gamma]" in line

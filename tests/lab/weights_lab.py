@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ HOME = ROOT / ".lab" / "tests"
 MIB = 2**20
 SIZE = 256 * MIB
 NUMBERS = {"alpha": 11, "beta": 12, "gamma": 13, "m4": 14}
-SENT = re.compile(r"relay: of (\d+) MB this machine sent (\d+) MB; received: (.*)")
+SENT = re.compile(r"relay: of ([\d.]+) MB this machine sent ([\d.]+) MB; received: (.*)")
 
 
 @dataclass
@@ -48,7 +49,10 @@ def padded_model(revision: str = "one") -> Path:
     folder = HOME / "models" / "padded"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / ".lab/artifacts/models/tiny", folder)
-    (folder / "padding.safetensors").write_bytes(random.Random("padding").randbytes(SIZE))
+    noise = random.Random("padding")
+    with (folder / "padding.safetensors").open("wb") as padding:
+        for _ in range(SIZE // MIB):
+            padding.write(noise.randbytes(MIB))
     (folder / "more.safetensors").write_bytes(random.Random(revision).randbytes(4 * MIB))
     return folder
 
@@ -60,7 +64,7 @@ def inventory(*macs: str, thunderbolt: bool = False, models: tuple[str, ...] = (
     for name in ("all.py", "simulated.py"):
         shutil.copyfile(ROOT / "inventory/group_data" / name, group_data / name)
     sources = {"tiny": ".lab/artifacts/models/tiny", "padded": str(HOME / "models/padded")}
-    entries = [{"id": name, "source": sources[name], "context": 512} for name in models]
+    entries = [{"id": name, "source": sources[name], "context": 512, "replicas": 1} for name in models]
     (group_data / "lab.py").write_text(f"models = {entries!r}\n")
     hosts = []
     for mac in macs:
@@ -120,6 +124,23 @@ def delivered(mac: str, bridge: str = "") -> int:
         ["ip", "-n", "raylab-lan", "-s", "-j", "link", "show", link], capture_output=True, text=True, check=True
     )
     return int(json.loads(shown.stdout)[0]["stats64"]["tx"]["bytes"])
+
+
+@contextmanager
+def small_disk(mac: str, folder: str) -> Iterator[None]:
+    """A disk of 64 MB at a folder of a running Mac, put there from outside: a Mac has no mount(8) of Linux."""
+    where = f"/proc/{(ROOT / '.lab/macs' / mac / 'init.pid').read_text()}"
+    enter = (
+        "import ctypes, os, sys; from lab import namespaces as ns;"
+        f"root = os.open('{where}/root', os.O_RDONLY); inside = os.open('{where}/ns/mnt', os.O_RDONLY);"
+        "assert ctypes.CDLL(None).setns(inside, ns.NEW_MOUNTS) == 0; os.fchdir(root); os.chroot('.');"
+    )
+    mount = f"ns.mount('tmpfs', '{folder}', 'tmpfs', options='size=64m')"
+    subprocess.run([sys.executable, "-c", enter + mount], cwd=ROOT, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([sys.executable, "-c", enter + f"ns.unmount('{folder}', ns.DETACH)"], cwd=ROOT, check=True)
 
 
 def sums(mac: str) -> dict[str, str]:

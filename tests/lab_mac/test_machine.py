@@ -98,6 +98,18 @@ def test_a_shaped_link_has_its_rate_both_ways(macs: World) -> None:
     assert "fast is no rate" in bad.stderr
 
 
+def test_this_machines_own_link_is_shaped_both_ways(macs: World) -> None:
+    def limits() -> list[bool]:
+        devices = (["dev", "raylab0"], ["-n", "raylab-lan", "dev", "host"])
+        shown = [macs.run("tc", *device[:-2], "qdisc", "show", *device[-2:]).stdout for device in devices]
+        return ["rate 20Mbit" in text for text in shown]
+
+    macs.ok("shape", "host", "20mbit")
+    assert limits() == [True, True]
+    macs.ok("shape", "host", "none")
+    assert limits() == [False, False]
+
+
 def test_baking_shares_what_one_mac_laid(macs: World) -> None:
     macs.mac("m4", "sudo mkdir -p /opt/raylab/releases/one && echo shared | sudo tee /opt/raylab/releases/one/x")
     refused = macs.lab("bake", "m4", "/opt/raylab/releases")
