@@ -43,7 +43,7 @@ check: setup     ## Lint and types
 	@mypy
 
 test-unit: setup ## Tests that need no simulated Mac
-	@pytest tests/unit tests/roles tests/launchd
+	@pytest tests/unit tests/roles tests/launchd tests/relay tests/fanout
 
 test-lab: release ## Tests on simulated Macs
 	@pytest tests/lab_mac tests/lab

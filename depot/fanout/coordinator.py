@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from depot.certificates import certificate_pair
@@ -14,7 +15,7 @@ from depot.errors import DepotError
 from depot.fanout.channel import Channel, Line, Message
 from depot.fanout.members import Mac, Member, Sent, Share
 from depot.fanout.parcel import Parcel
-from depot.fanout.plan import address_for, laggard, upstreams
+from depot.fanout.plan import Standing, address_for, laggard, order, upstreams
 
 SEED = "this machine"
 TICK_S = 0.25
@@ -59,6 +60,7 @@ class Fanout:
         self._seed = Line(SEED, seed, self._heard)
         self._seed_port = 0
         self._demoted: dict[str, list[str]] = {parcel.id: [] for parcel in parcels}
+        self._orders: dict[str, list[str]] = {parcel.id: [] for parcel in parcels}
         self._reordered: dict[str, float] = {}
         self._mending: set[tuple[str, str]] = set()
         self._planned = False
@@ -237,11 +239,11 @@ class Fanout:
         share.received = int(message["received"])
         if message["is"] == "whole":
             share.progressed(share.total, time.monotonic())
-            share.source, share.starved = None, False
+            share.starved = False
             self._mended(mac.member.name, message["parcel"])
             return
-        share.progressed(int(message["have"]), time.monotonic())
-        share.source, share.starved = message["from"], bool(message["starved"])
+        share.progressed(int(message["have"]), time.monotonic(), message["from"])
+        share.starved = bool(message["starved"])
 
     def _damaged(self, mac: Mac, message: Message) -> None:
         """A piece that was sent wrong: whoever sent it looks at its own copy again."""
@@ -310,9 +312,10 @@ class Fanout:
             return
         there = [mac for mac in self._sharing(parcel) if not mac.silent]
         named = {mac.member.name: mac for mac in there}
-        for name, sources in upstreams(
-            [mac.standing(parcel.id) for mac in there], SEED, self._demoted[parcel.id]
-        ).items():
+        standings = [mac.standing(parcel.id) for mac in there]
+        ordered = order(standings, self._orders[parcel.id], self._demoted[parcel.id])
+        self._orders[parcel.id] = [standing.name for standing in ordered]
+        for name, sources in upstreams(standings, SEED, self._orders[parcel.id], self._demoted[parcel.id]).items():
             mac = named[name]
             plan = [self._where(mac, named.get(source)) for source in sources]
             share = mac.shares[parcel.id]
@@ -346,10 +349,15 @@ class Fanout:
         since = self._reordered.setdefault(parcel.id, now)
         if now - since < REORDER_S:
             return
-        standings = [mac.standing(parcel.id) for mac in sharing]
-        if slow := laggard(standings, self._demoted[parcel.id], parcel.piece):
+        standings = [self._judged(mac, mac.shares[parcel.id], parcel.id) for mac in sharing]
+        if slow := laggard(standings, self._orders[parcel.id], self._demoted[parcel.id], parcel.piece):
             self._reordered[parcel.id] = now
             self._demote(slow, [parcel])
+
+    def _judged(self, mac: Mac, share: Share, parcel: str) -> Standing:
+        """With the one that it fetches from, once its rate from there is known."""
+        source = self.name_at(share.source) if share.source and share.measured else None
+        return replace(mac.standing(parcel), source=source)
 
     def _name_the_unreached(self, now: float) -> None:
         """A Mac that answers us and yet receives nothing from anybody, while nobody else is ahead of it."""

@@ -64,14 +64,22 @@ class Share:
     def whole(self) -> bool:
         return self.have >= self.total
 
-    def progressed(self, have: int, now: float) -> None:
-        """Remember what it has now."""
+    def progressed(self, have: int, now: float, source: str | None = None) -> None:
+        """Remember what it has now, and from whom it fetches: another one may be faster or slower."""
         if have > self.have:
             self.grew_at = now
+        if source != self.source:
+            self.samples.clear()
+        self.source = source
         self.have = have
         self.samples.append((now, have))
         while len(self.samples) > 2 and now - self.samples[1][0] >= WINDOW_S:
             self.samples.popleft()
+
+    @property
+    def measured(self) -> bool:
+        """Whether its rate covers long enough to judge by."""
+        return bool(self.samples) and self.samples[-1][0] - self.samples[0][0] > 0.7 * WINDOW_S
 
     @property
     def rate(self) -> float:

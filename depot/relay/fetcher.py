@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from .held import DiskError, Held
-from .link import Caller, Link, LinkError
+from .link import TICK_S, Caller, Link, LinkError
 from .parcel import Parcel
 from .pipeline import Run, Verifier
 from .upstreams import Upstreams
@@ -16,6 +16,8 @@ from .wire import Lines, named
 
 # Seconds to wait when all upstreams were tried in vain.
 PAUSE_S = 0.5
+# Seconds without data after which an upstream is asked how it is.
+SILENCE_S = 1.0
 
 
 class Fetcher:
@@ -95,7 +97,7 @@ class Fetcher:
 
     def _receive(self, caller: Caller, run: Run, link: Link) -> None:
         """Reads until the run is over, a piece is damaged, or a new plan says otherwise."""
-        parcel, writer = run.parcel, Writer()
+        parcel, writer, quiet = run.parcel, Writer(), 0.0
         parcel.source, parcel.starved = named(run.address), False
         try:
             while run.position < run.end and run.damaged is None:
@@ -104,9 +106,13 @@ class Fetcher:
                 block = self._verifier.blocks.get()
                 count = self._read(run, link, block)
                 if count:
+                    quiet = 0.0
                     self._accept(run, writer, block, count)
-                else:
-                    self._verifier.blocks.put(block)
+                    continue
+                self._verifier.blocks.put(block)
+                quiet += TICK_S
+                if quiet >= SILENCE_S:
+                    quiet = 0.0
                     self._ask_whether_alive(caller, run)
         finally:
             writer.close()

@@ -13,7 +13,7 @@ from .wire import Address, Tls, authorization, named, nearest
 
 # Seconds: for a connection to stand and be answered; without data before an upstream is asked how it is; for that.
 CONNECT_S = 2.0
-SILENCE_S = 1.0
+TICK_S = 0.25
 STATUS_S = 0.7
 # Bytes that must be there before a read returns: with fewer, waking up costs more than copying. Darwin's
 # receive buffer begins with 128 KiB, of which this must leave some.
@@ -58,12 +58,11 @@ class Link:
             head = f"GET {path} HTTP/1.1\r\nHost: {address[0]}\r\nAuthorization: {signed}\r\n{asked}\r\n"
             self._socket.sendall(head.encode())
             self._pending = self._answered(address, 206 if span else 200)
-            self._socket.settimeout(SILENCE_S)
+            self._socket.settimeout(TICK_S if span else patience)
         except BaseException:
             self._socket.close()
             raise
         self._fill = isinstance(self._socket, ssl.SSLSocket)
-        self._mark_limit = LOW_WATER
         self._mark = 1
 
     def __enter__(self) -> Link:
@@ -95,14 +94,14 @@ class Link:
     def read(self, block: memoryview, sure: int) -> int:
         """Fills some of `block`, of which `sure` bytes are known to come together; returns how many came.
 
-        0 when nothing came for SILENCE_S. Raises OSError or LinkError when the connection has ended.
+        0 when nothing came for TICK_S. Raises OSError or LinkError when the connection has ended.
         """
         if self._pending:
             count = min(len(self._pending), len(block))
             block[:count] = self._pending[:count]
             self._pending = self._pending[count:]
             return count
-        self._set_mark(min(self._mark_limit, sure))
+        self._set_mark(min(LOW_WATER, sure))
         try:
             return self._received(block, sure) if self._fill else self._checked(self._socket.recv_into(block))
         except TimeoutError:
@@ -114,13 +113,12 @@ class Link:
         count = self._checked(self._socket.recv_into(block[:end]))
         with suppress(TimeoutError):
             while count < end:
-                self._set_mark(min(self._mark_limit, sure - count))
+                self._set_mark(min(LOW_WATER, sure - count))
                 count += self._checked(self._socket.recv_into(block[count:end]))
         return count
 
     def _below_mark(self, block: memoryview) -> int:
-        """What has come, if it is too little to wake us up; from a slow upstream every byte counts."""
-        self._mark_limit = 1
+        """What has come, if it is too little to wake us up."""
         self._set_mark(1)
         self._socket.settimeout(0)
         try:
@@ -128,7 +126,7 @@ class Link:
         except (BlockingIOError, ssl.SSLWantReadError):
             return 0
         finally:
-            self._socket.settimeout(SILENCE_S)
+            self._socket.settimeout(TICK_S)
 
     def _set_mark(self, mark: int) -> None:
         if mark != self._mark:

@@ -173,7 +173,6 @@ def test_the_thunderbolt_network_is_used_where_the_inventory_names_one(empty: di
     cable = {mac: delivered(mac, "tb-") for mac in MACS[:3]}
     run = deploy(inventory(*MACS[:3], thunderbolt=True))
     assert run.status == 0, run.output
-    over_lan = [delivered(mac) - lan[mac] > SIZE for mac in MACS[:3]]
-    over_cable = [delivered(mac, "tb-") - cable[mac] > SIZE for mac in MACS[:3]]
-    assert sorted(over_lan) == [False, False, True]
-    assert sorted(over_cable) == [False, True, True]
+    # The one copy of the control machine comes over the LAN, whoever is first; the other two over the cables.
+    assert sum(delivered(mac) - lan[mac] for mac in MACS[:3]) <= 1.15 * SIZE
+    assert sum(delivered(mac, "tb-") - cable[mac] for mac in MACS[:3]) >= 1.9 * SIZE
