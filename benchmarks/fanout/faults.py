@@ -29,13 +29,14 @@ class Row:
     """What came down the victim's cable in all."""
     control: float
     """What this machine sent in all."""
+    control_bytes: int
 
     def line(self) -> str:
         """For the terminal."""
         victim = "   –" if self.victim is None else f"{self.victim:.2f}"
         received = "   –" if self.received is None else f"{self.received:.2f}x"
         return f"{self.what:<56}  others {self.others:.2f}  victim {victim}, receives {received:>5}  " + (
-            f"control sends {self.control:.2f}x"
+            f"control sends {self.control:.2f}x ({self.control_bytes / 1e6:.1f} MB)"
         )
 
 
@@ -142,4 +143,5 @@ class Faults:
             seconds[VICTIM] / self._limit if VICTIM in whole else None,
             received / self._size if received is not None else None,
             sent / self._size,
+            sent,
         )
