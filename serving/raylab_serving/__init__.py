@@ -1,0 +1,1 @@
+"""What runs inside Ray Serve on the Macs: the ingress, and a server for each engine."""

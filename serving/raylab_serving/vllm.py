@@ -1,0 +1,87 @@
+"""vLLM as a replica of the fleet: on the Macs of the plan, with adapters from disk and its share of the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from ray.llm._internal.common.callbacks.base import CallbackBase
+from ray.llm._internal.serve.core.server.llm_server import LLMServer
+
+from raylab_serving import adapters, loading
+from raylab_serving.placed import Placed
+
+
+class LocalWeights(CallbackBase):  # type: ignore[misc]
+    """The weights are on every Mac already.
+
+    Without this each replica starts one more process of 0.7 GB, which imports torch, finds nothing to download,
+    and stays.
+    """
+
+    async def on_before_node_init(self) -> None:
+        """Skip the download."""
+        self.ctx.run_init_node = False
+
+
+class VllmServer(Placed, LLMServer):  # type: ignore[misc]
+    """Ray's LLMServer, told what only this Mac knows before its engine starts."""
+
+    async def start(self) -> None:
+        """Start the engine; Serve calls the replica running when this returns.
+
+        Raises ValueError for an adapter that cannot be read, and what vLLM raises for a model that it cannot load.
+        """
+        config = self._llm_config
+        given = dict(config.engine_kwargs)
+        self._set(memory_settings(_bundle(config), _metal_limit()), given)
+        folders = config.experimental_configs.get("adapters")
+        if folders:
+            self._set(_adapter_settings(folders), given)
+        # vLLM's engine is a process of its own: nothing is known of it but the time it takes.
+        with loading.reporting(config.model_id, "loading weights"):
+            await super().start()
+
+    def _set(self, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        """Give vLLM these arguments, unless the settings of the model name them."""
+        engine = self._llm_config.get_engine_config()
+        for name, value in settings.items():
+            if name not in given:
+                arguments = engine.frontend_kwargs if name == "lora_modules" else engine.engine_kwargs
+                arguments[name] = value
+
+
+def memory_settings(bundle: Mapping[str, float], limit: int | None) -> dict[str, Any]:
+    """Which part of the GPU's memory is this engine's: what the plan counted for it, in vLLM's terms.
+
+    By default an engine plans its KV cache as if it had the Mac for itself, which two engines cannot both do.
+    `limit` is what Metal lets programs use, in bytes; without Metal, or a planned need, vLLM decides.
+    """
+    need = bundle.get("memory")
+    if not need or not limit:
+        return {}
+    return {"gpu_memory_utilization": min(need / limit, 1.0)}
+
+
+def _adapter_settings(folders: Mapping[str, str]) -> dict[str, Any]:
+    from vllm.config.lora import MaxLoRARanks
+    from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+
+    modules = [LoRAModulePath(name=name, path=folder) for name, folder in folders.items()]
+    return {**adapters.engine_settings(folders, get_args(MaxLoRARanks)), "lora_modules": modules}
+
+
+def _bundle(config: Any) -> Mapping[str, float]:  # noqa: ANN401
+    """What the Mac of this replica gives it."""
+    placement = config.placement_group_config or {}
+    bundle: Mapping[str, float] = placement.get("bundle_per_worker") or (placement.get("bundles") or [{}])[0]
+    return bundle
+
+
+def _metal_limit() -> int | None:
+    """What Metal lets programs use on this Mac, in bytes; None without Metal."""
+    try:
+        import mlx.core as mx
+    except ImportError:
+        return None
+    return int(mx.device_info()["max_recommended_working_set_size"]) if mx.metal.is_available() else None
