@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import plistlib
 import signal
 import socket
 import stat
@@ -16,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
+from lab import cables, network
 from lab import namespaces as ns
-from lab import network
-from lab.commands import interfaces
+from lab.commands import bridges, services
 from lab.hardware import Hardware, find
 from lab.paths import INSIDE, LIBRARY, PYTHON, PYTHON_HOME, STATE, MacPaths, lab_dir
 
@@ -45,6 +46,7 @@ def main() -> int:
             print("restarting", flush=True)
     finally:
         network.unplug(mac)
+        cables.follow(mac.name)
         paths.init_pid.unlink(missing_ok=True)
         lock.truncate(0)
     return 0
@@ -53,6 +55,7 @@ def main() -> int:
 def _run(mac: Hardware, paths: MacPaths) -> int:
     """Boot once and wait for the end: SIGHUP for a reboot, SIGINT for a halt, else another signal or 0."""
     network.plug_in(mac)
+    cables.follow(mac.name)
     middle = os.fork()
     if middle == 0:
         os._exit(_middle(mac, paths))
@@ -104,7 +107,7 @@ def _become(mac: Hardware, paths: MacPaths) -> None:
     ns.pivot_into(root)
     socket.sethostname(_boot_name(mac))
     # Imported before the pivot: this machine's files are out of reach by now.
-    interfaces.restore()
+    services.apply()
     os.umask(0o022)
     os.environ.clear()
     os.execve(INIT[0], INIT, {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
@@ -154,6 +157,10 @@ def _own_files(mac: Hardware, paths: MacPaths, root: Path) -> None:
         if not target.exists():
             target.write_bytes(source.read_bytes())
             target.chmod(mode)
+    settings = root / bridges.PREFERENCES.lstrip("/")
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_bytes(plistlib.dumps(bridges.on_a_new_mac(mac.interfaces), fmt=plistlib.FMT_BINARY))
     names = root / STATE.lstrip("/") / "names.json"
     if not names.exists():
         names.write_text(json.dumps({"ComputerName": mac.name, "LocalHostName": mac.name}))

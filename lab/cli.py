@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import bake, hardware, machine, network
+from lab import bake, cables, hardware, machine, network
 from lab.errors import LabError
 from lab.hardware import Hardware
 from lab.machine import Power
@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     add("cut", _cut, "pull a Mac's LAN cable", "NAME")
     add("join", _join, "put a Mac's LAN cable back", "NAME")
     add("shape", _shape, "limit a Mac's LAN link, or this machine's (host): 100mbit, 1gbit, none", "NAME", "RATE")
+    port = "NAME, or NAME:PORT"
+    add("cable", _cable, f"plug in a Thunderbolt cable ({port}; without, the first free port)", "ONE", "OTHER")
+    add("uncable", _uncable, f"pull the Thunderbolt cables between two Macs ({port}: only that one)", "ONE", "OTHER")
     add("client", _client, "run a command on the LAN machine outside the fleet", "COMMAND")
     add("bake", _bake, "move a folder of a Mac that is off into the layer that all Macs share", "NAME", "PATH")
     add(
@@ -139,6 +142,8 @@ def _status(_: Arguments) -> int:
         cable = "cut" if link.cut else link.rate or "joined"
         memory = f"{mac.memory_gb} GB"
         print(row.format(mac.name, machine.power(mac).value, mac.address, mac.chip, memory, mac.macos, cable))
+    for one, other in cables.read():
+        print(f"Thunderbolt cable: {one} ({one.interface}) – {other} ({other.interface})")
     state = "up" if network.LAN in network.namespaces() else "down"
     print(f"LAN {network.SUBNET} is {state}")
     return 0
@@ -197,6 +202,17 @@ def _shape(arguments: Arguments) -> int:
         network.shape_host(arguments.rate)
     else:
         network.shape(_link_of(arguments.name), arguments.rate)
+    return 0
+
+
+def _cable(arguments: Arguments) -> int:
+    one, other = cables.plug(arguments.one, arguments.other)
+    print(f"{one} ({one.interface}) – {other} ({other.interface})")
+    return 0
+
+
+def _uncable(arguments: Arguments) -> int:
+    cables.pull(arguments.one, arguments.other)
     return 0
 
 

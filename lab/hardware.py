@@ -35,6 +35,8 @@ class Hardware:
     gpu_cores: int
     thunderbolt: int
     """Thunderbolt generation; 5 has RDMA (macOS 26.2 and later)."""
+    thunderbolt_ports: int
+    """How many; the first is en2."""
     macos: str
     """`sw_vers -productVersion`."""
     build: str
@@ -46,14 +48,30 @@ class Hardware:
         return int(self.address.rsplit(".", 1)[1])
 
     def ether(self, link: int) -> str:
-        """The MAC address of its first (0, en0) or second (1, bridge0) link."""
+        """The MAC address of its first (0, en0) or second (1, bridge0) link, or of a Thunderbolt port (2, en2)."""
         return f"36:1c:0a:4d:{link:02x}:{self.number:02x}"
 
-    def as_json(self) -> dict[str, Any]:
-        """What the Mac itself reads: the fields, and the serial number and UUID made of its name."""
+    @property
+    def uuid(self) -> str:
+        """Made of its name."""
         digest = hashlib.sha256(self.name.encode()).hexdigest().upper()
-        uuid = "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
-        return {**asdict(self), "serial_number": digest[-10:], "hardware_uuid": uuid}
+        return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+
+    @property
+    def interfaces(self) -> list[str]:
+        """The interface of each Thunderbolt port."""
+        return [f"en{number}" for number in range(2, 2 + self.thunderbolt_ports)]
+
+    @property
+    def domains(self) -> list[str]:
+        """The UUID of each Thunderbolt port."""
+        return [f"{self.uuid[:-1]}{bus}" for bus in range(self.thunderbolt_ports)]
+
+    def as_json(self) -> dict[str, Any]:
+        """What the Mac itself reads: the fields, the Thunderbolt ports, and a serial number made of its name."""
+        serial = hashlib.sha256(self.name.encode()).hexdigest().upper()[-10:]
+        thunderbolt = {"interfaces": self.interfaces, "domains": self.domains}
+        return {**asdict(self), **thunderbolt, "serial_number": serial, "hardware_uuid": self.uuid}
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

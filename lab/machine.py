@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 
-from lab import image, network
+from lab import cables, image, network
 from lab.errors import LabError
 from lab.hardware import Hardware
 from lab.paths import REPOSITORY, MacPaths, key_file, known_hosts, lab_dir
@@ -145,7 +145,7 @@ def pull_plug(mac: Hardware) -> None:
     """End a Mac without a warning, to itself or to its peers. Does nothing when it is off."""
     if not _has_power(mac.name):
         return
-    network.go_silent(mac.name)
+    network.go_silent(mac)
     with contextlib.suppress(LabError, ProcessLookupError):
         os.kill(init_pid(mac.name), signal.SIGKILL)
     with contextlib.suppress(LabError):
@@ -158,6 +158,7 @@ def pull_plug(mac: Hardware) -> None:
             os.kill(supply, signal.SIGKILL)
     wait_until(f"{mac.name} is off", 10, lambda: not _has_power(mac.name))
     network.unplug(mac)
+    cables.follow(mac.name)
     MacPaths(mac.name).init_pid.unlink(missing_ok=True)
 
 
@@ -214,12 +215,13 @@ def ssh_command(mac: Hardware, command: list[str]) -> list[str]:
 
 
 def wipe(mac: Hardware) -> None:
-    """Forget a Mac: its disk, its host key. Raises LabError while it is on."""
+    """Forget a Mac: its disk, its host key, its cables. Raises LabError while it is on."""
     if _has_power(mac.name):
         raise LabError(f"{mac.name} is on: lab power-off {mac.name} first")
     home = MacPaths(mac.name).home
     if home.exists():
         shutil.rmtree(home)
+    cables.forget(mac.name)
 
 
 def wipe_shared() -> None:

@@ -1,7 +1,8 @@
 """The lab's two networks: a LAN of network namespaces on a bridge, and a second, "Thunderbolt" one.
 
-A Mac's namespace is made when it boots and removed when it is off, with all its sockets: a plug pulled leaves
-nobody who answers, and nobody who says goodbye.
+A Mac's Thunderbolt ports are links to the switch too, which have no carrier until cables.py joins two of them. Its
+namespace is made when it boots and removed when it is off, with all its sockets: a plug pulled leaves nobody who
+answers, and nobody who says goodbye.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def namespace(name: str) -> str:
     return f"raylab-{name}"
 
 
-def _ip(*arguments: str, check: bool = True) -> str:
+def ip(*arguments: str, check: bool = True) -> str:
     """Run ip(8); its output. Raises LabError with what it said."""
     ran = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if check and ran.returncode:
@@ -40,16 +41,16 @@ def _ip(*arguments: str, check: bool = True) -> str:
     return ran.stdout
 
 
-def _batch(where: str, lines: list[str]) -> None:
-    """Run many ip commands in the namespace `where` at the price of one."""
+def _batch(where: str, lines: list[str], check: bool = True) -> None:
+    """Run many ip commands in the namespace `where` at the price of one; without `check`, as many as work."""
     ran = subprocess.run(
-        ["ip", "-n", where, "-batch", "-"],
+        ["ip", "-n", where, *([] if check else ["-force"]), "-batch", "-"],
         input="\n".join(lines),
         capture_output=True,
         text=True,
         check=False,
     )
-    if ran.returncode:
+    if check and ran.returncode:
         raise LabError(f"ip, in {where}: {ran.stderr.strip()}")
 
 
@@ -60,7 +61,7 @@ def namespaces() -> list[str]:
 
 
 def _refuse_collision() -> None:
-    for line in _ip("-4", "route", "show").splitlines():
+    for line in ip("-4", "route", "show").splitlines():
         if line.startswith("10.77.0.") and HOST_LINK not in line:
             raise LabError(f"this machine already routes {SUBNET}, the lab's LAN: {line.strip()}")
 
@@ -70,18 +71,18 @@ def up() -> None:
     _refuse_collision()
     existing = namespaces()
     if LAN not in existing:
-        _ip("netns", "add", LAN)
+        ip("netns", "add", LAN)
         _batch(LAN, ["link set lo up", *(f"link add {bridge} type bridge" for bridge in BRIDGES)])
         _batch(LAN, [f"link set {bridge} up" for bridge in BRIDGES])
-    if not _ip("link", "show", HOST_LINK, check=False):
-        _ip("link", "add", HOST_LINK, "type", "veth", "peer", "name", "host", "netns", LAN)
+    if not ip("link", "show", HOST_LINK, check=False):
+        ip("link", "add", HOST_LINK, "type", "veth", "peer", "name", "host", "netns", LAN)
         _batch(LAN, ["link set host master lan up"])
-        _ip("addr", "add", f"{HOST_ADDRESS}/24", "dev", HOST_LINK)
-        _ip("link", "set", HOST_LINK, "up")
+        ip("addr", "add", f"{HOST_ADDRESS}/24", "dev", HOST_LINK)
+        ip("link", "set", HOST_LINK, "up")
     if namespace(hardware.CLIENT) not in existing:
         where = namespace(hardware.CLIENT)
-        _ip("netns", "add", where)
-        _ip("-n", LAN, "link", "add", "client", "type", "veth", "peer", "name", "en0", "netns", where)
+        ip("netns", "add", where)
+        ip("-n", LAN, "link", "add", "client", "type", "veth", "peer", "name", "en0", "netns", where)
         _batch(LAN, ["link set client master lan up"])
         address = hardware.client_address()
         _batch(where, ["link set lo up", f"addr add {address}/24 dev en0", "link set en0 up"])
@@ -89,20 +90,21 @@ def up() -> None:
 
 def down() -> None:
     """Remove every namespace of the lab, and this machine's link."""
-    _ip("link", "del", HOST_LINK, check=False)
+    ip("link", "del", HOST_LINK, check=False)
     for name in namespaces():
-        _ip("netns", "del", name)
+        ip("netns", "del", name)
 
 
 def plug_in(mac: Hardware) -> None:
-    """Make a Mac's namespace and its two links, as its cable is: cut, shaped, or neither."""
+    """Make a Mac's namespace and its links, the LAN's as its cable is: cut, shaped, or neither."""
     unplug(mac)
     where = namespace(mac.name)
-    _ip("netns", "add", where)
-    for index, (bridge, interface) in enumerate(BRIDGES.items()):
-        port = _port(mac.name, bridge)
-        peer = f"peer name {interface} address {mac.ether(index)} netns {where}"
-        _batch(LAN, [f"link add {port} type veth {peer}", f"link set {port} master {bridge} up"])
+    ip("netns", "add", where)
+    links = [
+        f"link add {port} type veth peer name {interface} address {mac.ether(index)} netns {where}"
+        for index, (port, interface) in enumerate(zip(_ports(mac), (*BRIDGES.values(), *mac.interfaces), strict=True))
+    ]
+    _batch(LAN, [*links, *(f"link set {_port(mac.name, bridge)} master {bridge} up" for bridge in BRIDGES)])
     _batch(
         where,
         [
@@ -110,6 +112,7 @@ def plug_in(mac: Hardware) -> None:
             f"addr add {mac.address}/24 brd + dev en0",
             "link set en0 up",
             "link set bridge0 up",
+            *(f"link set {interface} up" for interface in mac.interfaces),
         ],
     )
     _apply(mac.name, Link.read(mac.name))
@@ -117,20 +120,29 @@ def plug_in(mac: Hardware) -> None:
 
 def unplug(mac: Hardware) -> None:
     """Remove a Mac's namespace and links, if it has them."""
-    for bridge in BRIDGES:
-        _ip("-n", LAN, "link", "del", _port(mac.name, bridge), check=False)
+    _batch(LAN, [f"link del {port}" for port in _ports(mac)], check=False)
     if namespace(mac.name) in namespaces():
-        _ip("netns", "del", namespace(mac.name))
+        ip("netns", "del", namespace(mac.name))
 
 
-def go_silent(name: str) -> None:
-    """Cut both links of a Mac that is about to lose power: nobody hears its sockets close."""
-    for bridge in BRIDGES:
-        _ip("-n", LAN, "link", "set", _port(name, bridge), "down", check=False)
+def go_silent(mac: Hardware) -> None:
+    """Cut all links of a Mac that is about to lose power: nobody hears its sockets close."""
+    _batch(LAN, [f"link set {port} down" for port in _ports(mac)], check=False)
 
 
 def _port(name: str, bridge: str) -> str:
     return name if bridge == "lan" else f"tb-{name}"
+
+
+def thunderbolt_port(name: str, interface: str) -> str:
+    """The switch's end of a Thunderbolt port."""
+    return f"{name}-{interface}"
+
+
+def _ports(mac: Hardware) -> list[str]:
+    """The switch's ends of all links of a Mac."""
+    ports = [_port(mac.name, bridge) for bridge in BRIDGES]
+    return [*ports, *(thunderbolt_port(mac.name, interface) for interface in mac.interfaces)]
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,7 @@ def shape(name: str, rate: str) -> None:
 
 def shape_host(rate: str) -> None:
     """Likewise for this machine's own link, until the lab is down. Raises LabError when it is."""
-    if not _ip("link", "show", HOST_LINK, check=False):
+    if not ip("link", "show", HOST_LINK, check=False):
         raise LabError("the lab is down: lab up")
     _limit([(None, HOST_LINK), (LAN, "host")], _rate(rate))
 
@@ -189,7 +201,7 @@ def _rate(text: str) -> str | None:
 
 
 def _apply(name: str, link: Link) -> None:
-    _ip("-n", LAN, "link", "set", name, "down" if link.cut else "up")
+    ip("-n", LAN, "link", "set", name, "down" if link.cut else "up")
     _limit([(namespace(name), "en0"), (LAN, name)], link.rate)
 
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "/usr/bin/tmutil": "settings:tmutil",
     "/usr/bin/defaults": "preferences:defaults",
     "/usr/bin/plutil": "preferences:plutil",
+    "/usr/libexec/PlistBuddy": "plistbuddy:plistbuddy",
     "/usr/bin/xattr": "files:xattr",
     "/usr/bin/codesign": "files:codesign",
     "/bin/df": "files:df",

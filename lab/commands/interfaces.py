@@ -1,4 +1,4 @@
-"""Network interfaces: ifconfig and ipconfig, from the real ones, and the settings that a boot applies."""
+"""Network interfaces: ifconfig and ipconfig, from the real ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import struct
 import subprocess
 from typing import Any
 
-from .answers import REAL, complain, is_root, recall
+from . import bridges
+from .answers import REAL, complain, is_root
 
 LOOPBACK = "lo"
 """Linux's name of what macOS calls lo0."""
@@ -45,12 +46,6 @@ def set_address(device: str, address: str, length: int) -> bool:
     return ip("address", "add", f"{address}/{length}", "brd", "+", "dev", device).returncode == 0
 
 
-def restore() -> None:
-    """Apply the addresses that networksetup stored, as a Mac does at boot."""
-    for stored in recall("network").get("manual", {}).values():
-        set_address(stored["device"], stored["address"], stored["length"])
-
-
 def ipconfig(arguments: list[str]) -> int:
     """ipconfig getifaddr DEVICE | ifcount | waitall."""
     if arguments[:1] == ["getifaddr"] and len(arguments) == 2:
@@ -68,7 +63,7 @@ def ipconfig(arguments: list[str]) -> int:
 
 
 def ifconfig(arguments: list[str]) -> int:
-    """ifconfig [-a | -l | DEVICE [inet ADDRESS [netmask MASK]] [alias | -alias | up | down | mtu N]]."""
+    """ifconfig [-a | -l | DEVICE [inet ADDRESS [netmask MASK]] [alias | -alias | up | down | mtu N | addm M ...]]."""
     found = interfaces()
     if arguments in ([], ["-a"]):
         for name in found:
@@ -85,6 +80,8 @@ def ifconfig(arguments: list[str]) -> int:
         return 0
     if not is_root():
         return complain("ifconfig: ioctl (SIOCAIFADDR): permission denied")
+    if arguments[1] in ("addm", "deletem"):
+        return _member(name, arguments[1:])
     return _change(found[name]["ifname"], arguments[1:])
 
 
@@ -105,9 +102,20 @@ def _show(name: str, facts: dict[str, Any]) -> None:
         else:
             scope = f"%{name}" if entry["scope"] == "link" else ""
             print(f"\tinet6 {entry['local']}{scope} prefixlen {entry['prefixlen']}")
+    for member in bridges.joined().get(name, []):
+        print(f"\tmember: {member} flags=3<LEARNING,DISCOVER>")
     if name != "lo0":
         print("\tmedia: autoselect (10Gbase-T <full-duplex>)" if carrier else "\tmedia: autoselect (none)")
         print(f"\tstatus: {'active' if carrier else 'inactive'}")
+
+
+def _member(bridge: str, words: list[str]) -> int:
+    """addm and deletem; each may be there several times."""
+    for verb, member in zip(words[::2], words[1::2], strict=False):
+        if not bridges.change(bridge, member, verb == "addm"):
+            error = "BRDGADD" if verb == "addm" else "BRDGDEL"
+            return complain(f"ifconfig: {error} {member}: {'File exists' if verb == 'addm' else 'No such file'}")
+    return 0
 
 
 def _change(device: str, words: list[str]) -> int:

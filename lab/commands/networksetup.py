@@ -6,11 +6,10 @@ import re
 import socket
 
 from .answers import changing, complain, hardware, is_root, recall, say, write_whole
-from .interfaces import interfaces, ip, netmask, prefix_length, set_address
+from .interfaces import interfaces, netmask, prefix_length, set_address
 from .names import set_name
+from .services import apply, device, ports, service, services, store
 
-SERVICES = {"Ethernet": "en0", "Thunderbolt Bridge": "bridge0"}
-"""Service, which is also its hardware port's name, to device."""
 BAD_PARAMETERS = 4
 NEEDS_ROOT = 14
 
@@ -23,35 +22,36 @@ def _bad(text: str = "") -> int:
 
 def _ports(_: list[str]) -> int:
     found = interfaces()
-    for service, device in SERVICES.items():
-        print(f"\nHardware Port: {service}\nDevice: {device}\nEthernet Address: {found[device]['address']}")
+    for port, name in ports().items():
+        print(f"\nHardware Port: {port}\nDevice: {name}\nEthernet Address: {found[name]['address']}")
     print("\nVLAN Configurations\n===================")
     return 0
 
 
 def _services(_: list[str]) -> int:
     print("An asterisk (*) denotes that a network service is disabled.")
-    for service in SERVICES:
-        print(service)
+    for one in services():
+        print(one["name"] if one["enabled"] else f"*{one['name']}")
     return 0
 
 
 def _order(_: list[str]) -> int:
     print("An asterisk (*) denotes that a network service is disabled.")
-    for number, (service, device) in enumerate(SERVICES.items(), 1):
-        print(f"({number}) {service}\n(Hardware Port: {service}, Device: {device})\n")
+    for number, one in enumerate(services(), 1):
+        place = number if one["enabled"] else "*"
+        print(f"({place}) {one['name']}\n(Hardware Port: {one['port']}, Device: {ports()[one['port']]})\n")
     return 0
 
 
 def _info(words: list[str]) -> int:
-    device = SERVICES[words[0]]
-    facts = interfaces()[device]
+    facts = interfaces()[device(words[0])]
     manual = recall("network").get("manual", {}).get(words[0])
     print("Manual Configuration" if manual else "DHCP Configuration")
-    for entry in facts["addr_info"]:
-        if entry["family"] == "inet":
-            mask = socket.inet_ntoa(netmask(entry["prefixlen"]).to_bytes(4, "big"))
-            print(f"IP address: {entry['local']}\nSubnet mask: {mask}")
+    # What was set, also while the interface does not have it; of DHCP what it has.
+    leases = [(entry["local"], entry["prefixlen"]) for entry in facts["addr_info"] if entry["family"] == "inet"]
+    for address, length in [(manual["address"], manual["length"])] if manual else leases:
+        mask = socket.inet_ntoa(netmask(length).to_bytes(4, "big"))
+        print(f"IP address: {address}\nSubnet mask: {mask}")
     print(f"Router: {(manual or {}).get('router') or '(null)'}")
     print(f"IPv6: Automatic\nIPv6 IP address: none\nIPv6 Router: none\nEthernet Address: {facts['address']}")
     return 0
@@ -63,24 +63,49 @@ def _set_manual(words: list[str]) -> int:
         length = prefix_length(words[2])
     except (IndexError, ValueError, OSError):
         return _bad()
-    device = SERVICES[words[0]]
-    if not set_address(device, words[1], length):
-        return _bad()
     router = words[3] if len(words) > 3 else None
     with changing("network") as values:
-        stored = {"device": device, "address": words[1], "length": length, "router": router}
+        stored = {"device": device(words[0]), "address": words[1], "length": length, "router": router}
         values.setdefault("manual", {})[words[0]] = stored
+    apply()
     return 0
 
 
 def _set_dhcp(words: list[str]) -> int:
     with changing("network") as values:
         values.setdefault("manual", {}).pop(words[0], None)
-    if words[0] == "Ethernet":
+    if device(words[0]) == "en0":
         # The lab's LAN hands out the same address every time.
         set_address("en0", hardware()["address"], 24)
-    else:
-        ip("address", "flush", "dev", SERVICES[words[0]])
+    apply()
+    return 0
+
+
+def _create(words: list[str]) -> int:
+    if len(words) != 2 or words[1] not in ports():
+        return _bad(f"{words[-1] if words else ''} is not a recognized hardware port.")
+    if service(words[0]):
+        return _bad(f"{words[0]} is already the name of a network service.")
+    store([*services(), {"name": words[0], "port": words[1], "enabled": True}])
+    return 0
+
+
+def _remove(words: list[str]) -> int:
+    others = [one for one in services() if one["name"] != words[0]]
+    if device(words[0]) not in [ports()[one["port"]] for one in others]:
+        return _bad(f"Cannot delete {words[0]}: it is the only network service of its hardware port.")
+    store(others)
+    return 0
+
+
+def _get_enabled(words: list[str]) -> int:
+    return say("Enabled" if any(one["enabled"] for one in services() if one["name"] == words[0]) else "Disabled")
+
+
+def _set_enabled(words: list[str]) -> int:
+    if words[1:] not in (["on"], ["off"]):
+        return _bad()
+    store([{**one, "enabled": words[1] == "on"} if one["name"] == words[0] else one for one in services()])
     return 0
 
 
@@ -99,8 +124,8 @@ def _set_dns(words: list[str]) -> int:
 
 
 def _mtu(words: list[str]) -> int:
-    device = SERVICES.get(words[0], words[0])
-    facts = interfaces().get(device)
+    name = device(words[0]) if service(words[0]) else words[0]
+    facts = interfaces().get(name)
     return say(f"Active MTU: {facts['mtu']} (Current Setting: {facts['mtu']})") if facts else _bad()
 
 
@@ -113,10 +138,6 @@ def _set_computer_name(words: list[str]) -> int:
     return 0
 
 
-def _enabled(_: list[str]) -> int:
-    return say("Enabled")
-
-
 _ANYWHERE = {
     "-listallhardwareports": _ports,
     "-listallnetworkservices": _services,
@@ -124,6 +145,7 @@ _ANYWHERE = {
     "-getcomputername": _get_computer_name,
     "-setcomputername": _set_computer_name,
     "-getmtu": _mtu,
+    "-createnetworkservice": _create,
 }
 _OF_SERVICE = {
     "-getinfo": _info,
@@ -131,7 +153,9 @@ _OF_SERVICE = {
     "-setdhcp": _set_dhcp,
     "-getdnsservers": _get_dns,
     "-setdnsservers": _set_dns,
-    "-getnetworkserviceenabled": _enabled,
+    "-getnetworkserviceenabled": _get_enabled,
+    "-setnetworkserviceenabled": _set_enabled,
+    "-removenetworkservice": _remove,
 }
 
 
@@ -143,8 +167,8 @@ def networksetup(arguments: list[str]) -> int:
     action = _ANYWHERE.get(command) or _OF_SERVICE.get(command)
     if action is None:
         return _bad(f"{arguments[0]} is not a recognized command.")
-    if command.startswith("-set") and not is_root():
+    if command.startswith(("-set", "-create", "-remove")) and not is_root():
         return complain("** Error: Command requires admin privileges.", NEEDS_ROOT)
-    if command in _OF_SERVICE and (not words or words[0] not in SERVICES):
+    if command in _OF_SERVICE and (not words or service(words[0]) is None):
         return _bad(f"{words[0] if words else ''} is not a recognized network service.")
     return action(words)

@@ -124,11 +124,11 @@ def _store(domain: str, values: dict[str, Any]) -> int:
 
 
 def plutil(arguments: list[str]) -> int:
-    """plutil [-lint] FILE ... | -convert xml1|binary1|json [-o FILE] FILE | -extract KEY raw FILE."""
+    """plutil [-lint] FILE ... | -convert xml1|binary1|json [-o FILE] FILE | -extract KEY raw|json [-o -] FILE."""
     if arguments[:1] == ["-convert"] and len(arguments) >= 3:
         return _convert(arguments[1], arguments[2:])
-    if arguments[:1] == ["-extract"] and len(arguments) == 4 and arguments[2] == "raw":
-        return _extract(arguments[1], arguments[3])
+    if arguments[:1] == ["-extract"] and arguments[2:-1] in (["raw"], ["json", "-o", "-"]):
+        return _extract(arguments[1], arguments[2], arguments[-1])
     files = [word for word in arguments if word not in ("-lint", "-s", "--")]
     if not files:
         return complain("No files specified.")
@@ -171,7 +171,7 @@ def _convert(form: str, words: list[str]) -> int:
     return 0
 
 
-def _extract(path: str, name: str) -> int:
+def _extract(path: str, form: str, name: str) -> int:
     try:
         with open(name, "rb") as file:
             value: Any = plistlib.load(file)
@@ -181,4 +181,8 @@ def _extract(path: str, name: str) -> int:
         return complain(
             f"{name}: Could not extract value, error: No value at that key path or invalid key path: {path}"
         )
+    if form == "json":
+        import json
+
+        return say(json.dumps(value, separators=(",", ":")))
     return say(str(value).lower() if isinstance(value, bool) else str(value))

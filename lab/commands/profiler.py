@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from .answers import complain, hardware, say
+from .answers import complain, hardware, recall, say
+from .interfaces import ip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,21 +61,50 @@ def _displays(mac: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _thunderbolt(mac: dict[str, Any]) -> list[dict[str, Any]]:
-    """Three buses, nothing cabled to them."""
-    return [
-        {
-            "_name": f"thunderboltusb4_bus_{bus}",
-            "device_name_key": mac["model_name"],
-            "domain_uuid_key": f"{mac['hardware_uuid'][:-1]}{bus}",
-            "receptacle_1_tag": {
-                "current_speed_key": f"Up to {120 if mac['thunderbolt'] == 5 else 40} Gb/s",
-                "receptacle_id_key": str(bus + 1),
-                "receptacle_status_key": "receptacle_no_devices_connected",
-            },
-            "vendor_name_key": "Apple Inc.",
-        }
-        for bus in range(3)
-    ]
+    """A bus for each port, the last one first, and the Mac that is cabled to it."""
+    cabled = _cabled()
+    return [_bus(mac, bus, cabled.get(name)) for bus, name in reversed(list(enumerate(mac["interfaces"])))]
+
+
+def _bus(mac: dict[str, Any], bus: int, peer: list[str] | None) -> dict[str, Any]:
+    up_to = {5: 120, 4: 40}.get(mac["thunderbolt"], 40)
+    tag = {
+        "current_speed_key": peer[3] if peer else f"Up to {up_to} Gb/s",
+        "link_status_key": "0x2" if peer else "0x100",
+        "receptacle_id_key": str(bus + 1),
+        "receptacle_status_key": "receptacle_connected" if peer else "receptacle_no_devices_connected",
+    }
+    return {
+        **({"_items": [_peer(peer)]} if peer else {}),
+        "_name": f"thunderboltusb4_bus_{bus}",
+        "device_name_key": mac["model_name"],
+        "domain_uuid_key": mac["domains"][bus],
+        "receptacle_1_tag": tag,
+        "route_string_key": "0",
+        "switch_uid_key": f"0x05AC{mac['serial_number']}{bus:02d}",
+        "vendor_name_key": "Apple Inc.",
+    }
+
+
+def _peer(peer: list[str]) -> dict[str, Any]:
+    service = {"_name": "service_ip", "protocol_id_key": 1, "protocol_revision_key": 1, "protocol_version_key": 1}
+    return {
+        "_name": peer[0],
+        "device_id_key": "0xA",
+        "device_name_key": peer[1],
+        "domain_uuid_key": peer[2],
+        "services_title": [service],
+        "vendor_id_key": "0x0A27",
+        "vendor_name_key": "Apple Inc.",
+    }
+
+
+def _cabled() -> dict[str, list[str]]:
+    """By interface with a carrier: name, model and domain of the Mac at the other end, and the speed."""
+    found = json.loads(ip("-json", "link").stdout or "[]")
+    return {
+        one["ifname"]: json.loads(one["ifalias"]) for one in found if "ifalias" in one and "LOWER_UP" in one["flags"]
+    }
 
 
 def _software(mac: dict[str, Any]) -> list[dict[str, Any]]:
@@ -123,9 +153,9 @@ def _has_rdma(mac: dict[str, Any]) -> bool:
 
 
 def rdma_ctl(arguments: list[str]) -> int:
-    """rdma_ctl status | enable | disable: the state can change only in Recovery."""
+    """rdma_ctl status | enable | disable: the state can change only in Recovery, as in the file rdma.json here."""
     if arguments == ["status"]:
-        return say("disabled")
+        return say("enabled" if _has_rdma(hardware()) and recall("rdma").get("enabled") else "disabled")
     if arguments in (["enable"], ["disable"]):
         return complain("rdma_ctl: This tool needs to be executed from Recovery OS.", 77)
     return complain("usage: rdma_ctl [enable|disable|status]", 64)
@@ -136,6 +166,6 @@ def ibv_devices(_: list[str]) -> int:
     mac = hardware()
     print("    device          \t   node GUID\n    ------          \t----------------")
     if _has_rdma(mac):
-        for port in range(2, 5):
-            print(f"    rdma_en{port}        \t{mac['hardware_uuid'].replace('-', '').lower()[:15]}{port}")
+        for port, name in enumerate(mac["interfaces"], 2):
+            print(f"    rdma_{name}        \t{mac['hardware_uuid'].replace('-', '').lower()[:15]}{port}")
     return 0

@@ -66,6 +66,7 @@ ROWS = [
     Row(
         "networksetup -listallhardwareports",
         r"\nHardware Port: Ethernet\nDevice: en0\nEthernet Address: [0-9a-f:]{17}\n"
+        r"(\nHardware Port: Thunderbolt \d\nDevice: en\d\nEthernet Address: 36:[0-9a-f:]{14}\n){6}"
         r"\nHardware Port: Thunderbolt Bridge\nDevice: bridge0\nEthernet Address: 36:[0-9a-f:]{14}\n"
         r"\nVLAN Configurations\n=+\n",
     ),
@@ -82,10 +83,39 @@ ROWS = [
         r"10\.78\.0\.2\n",
     ),
     Row("ipconfig getifaddr en0", r"10\.77\.0\.15\n"),
-    Row("ipconfig getifaddr en7", status=1),
+    Row("ipconfig getifaddr en9", status=1),
     Row("ifconfig en0 | grep 'inet '", r"\tinet 10\.77\.0\.15 netmask 0xffffff00 broadcast 10\.77\.0\.255\n"),
-    Row("ifconfig -l", "lo0 en0 bridge0\n"),
-    Row("ifconfig en7", "", "ifconfig: interface en7 does not exist\n", 1),
+    Row("ifconfig -l", "lo0 en0 bridge0 en2 en3 en4 en5 en6 en7\n"),
+    Row("ifconfig en2 | tail -1", "\tstatus: inactive\n"),
+    Row(
+        "networksetup -listnetworkserviceorder",
+        r"An asterisk \(\*\) denotes that a network service is disabled\.\n"
+        r"\(1\) Ethernet\n\(Hardware Port: Ethernet, Device: en0\)\n\n"
+        r"\(2\) Thunderbolt Bridge\n\(Hardware Port: Thunderbolt Bridge, Device: bridge0\)\n\n",
+    ),
+    Row("networksetup -createnetworkservice X 'Thunderbolt 6'", "", ".*admin privileges.\n", 14),
+    Row("sudo networksetup -createnetworkservice X 'Thunderbolt 7'", "Thunderbolt 7 is not .*\n", ".+\n", 4),
+    Row(
+        "s='sudo networksetup'; $s -createnetworkservice X 'Thunderbolt 6'; $s -createnetworkservice X Ethernet"
+        "; $s -removenetworkservice X; $s -setnetworkserviceenabled X off; networksetup -listallnetworkservices",
+        r"X is already the name .*\nCannot delete X: .*\nAn asterisk .*\nEthernet\nThunderbolt Bridge\n\*X\n",
+        "(.+\n){2}",
+    ),
+    Row(
+        "s='sudo networksetup'; $s -createnetworkservice Y 'Thunderbolt 6'; $s -removenetworkservice X"
+        "; networksetup -getnetworkserviceenabled Y; networksetup -listallnetworkservices | tail -1",
+        "Enabled\nY\n",
+    ),
+    Row(
+        "f=/Library/Preferences/SystemConfiguration/preferences.plist; b=/usr/libexec/PlistBuddy"
+        "; i=:VirtualNetworkInterfaces:Bridge:bridge0:Interfaces"
+        "; sudo $b -c \"Delete $i:5\" $f; sudo $b -c \"Delete $i:5\" $f; sudo $b -c \"Add $i:5 string en7\" $f"
+        "; $b -c \"Print $i\" $f | tail -2; $b -c \"Print $i:0\" $f; $b -c 'Print :No' $f",
+        "    en7\n}\nen2\n",
+        'Delete: Entry, ".*", Does Not Exist\nPrint: Entry, ":No", Does Not Exist\n',
+        1,
+    ),
+    Row("ifconfig en9", "", "ifconfig: interface en9 does not exist\n", 1),
     Row("dscl . -read /Users/_nobody_here", "", NOT_FOUND, 56),
     Row("dscl . -read /Users/admin UniqueID UserShell", "UniqueID: 501\nUserShell: /bin/zsh\n"),
     Row("dscl . -read /Users/admin IsHidden", "No such key: IsHidden\n"),
@@ -155,7 +185,7 @@ ROWS = [
     Row("sudo tmutil removeexclusion /opt; tmutil isexcluded /opt", r"\[Included\]    /opt\n"),
     Row("csrutil status", "System Integrity Protection status: enabled.\n"),
     Row("rdma_ctl enable", "", "rdma_ctl: This tool needs to be executed from Recovery OS.\n", 77),
-    Row("ibv_devices | tail -1", r"    rdma_en4        \t[0-9a-f]{16}\n"),
+    Row("ibv_devices | tail -1", r"    rdma_en7        \t[0-9a-f]{16}\n"),
     Row("softwareupdate --schedule", "Automatic checking for updates is turned on\n"),
     Row(
         "p=/Library/Preferences/com.apple.SoftwareUpdate"
@@ -245,6 +275,6 @@ def test_system_profiler_json(macs: World) -> None:
     assert (overview["chip_type"], overview["machine_model"]) == ("Apple M3 Ultra", "Mac15,14")
     assert (overview["number_processors"], overview["physical_memory"]) == ("proc 32:24:8", "512 GB")
     assert told["SPDisplaysDataType"][0]["sppci_cores"] == "80"
-    bus = told["SPThunderboltDataType"][0]
+    bus = told["SPThunderboltDataType"][-1]
     assert bus["receptacle_1_tag"]["receptacle_id_key"] == "1"
     assert bus["domain_uuid_key"]

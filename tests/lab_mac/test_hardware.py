@@ -20,6 +20,7 @@ performance_cores = 4
 efficiency_cores = 6
 gpu_cores = 10
 thunderbolt = 4
+thunderbolt_ports = 3
 macos = "26.5.1"
 build = "25F80"
 """
