@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-lab bench-converge bench-fanout bench-names bench-bare bench-closure \
+.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-serving test-lab \
+	bench-bare bench-closure bench-converge bench-fanout bench-names bench-serving \
 	depot-gc bundle
 
 help:            ## Show what can be done
@@ -45,10 +46,13 @@ check: setup     ## Lint and types
 test-unit: setup ## Tests that need no simulated Mac
 	@pytest tests/unit tests/roles tests/launchd tests/relay tests/fanout
 
+test-serving: release ## Tests of what runs inside Ray, with the release of the simulated Macs
+	@tests/serving/run.sh
+
 test-lab: release ## Tests on simulated Macs
 	@pytest tests/lab_mac tests/lab
 
-test: check test-unit test-lab  ## Everything, as continuous integration runs it
+test: check test-unit test-serving test-lab  ## Everything, as continuous integration runs it
 
 bench-names: setup ## Seconds of an engine's start with and without the hosts file (lab up and converged)
 	@python -m benchmarks.names
@@ -62,6 +66,9 @@ bench-fanout: setup ## One file to N Macs: the relay chain beside scp, pyinfra a
 	@command -v iperf3 > /dev/null || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iperf3 > /dev/null; }
 	@python -m benchmarks.fanout
+
+bench-serving: release ## Each engine through Ray Serve, beside its own server: 1, 8 and 32 streams
+	@python -m benchmarks.serving
 
 bench-bare: release ## Seconds from bare Macs to a healthy fleet, step by step
 	@python -m benchmarks.bare

@@ -2,17 +2,20 @@
 
 from pyinfra.context import host
 
-from roles import announce, conda, network, prune, ray, relay, serve, summary, weights, wheels
+from roles import announce, code, conda, limits, network, prune, ray, relay, serve, summary, weights, wheels
 from roles import host as the_mac
 
 announce.plan()
 
 the_mac.settings()
 network.resolved_names()
+network.cabled()
+limits.gpu_memory()
 conda.environment()
 relay.agent()
 wheels.installed()
 weights.copied()
+code.copied()
 
 if "head" in host.groups:
     ray.store()

@@ -71,7 +71,7 @@ def bundle(inventory: Path, output: Path, root: Path) -> None:
     contents = Contents()
     models = {
         file.sha256: gathered.files[file.path]
-        for gathered in (gather(model, needs.depot) for model in fleet.models)
+        for gathered in (gather(stored, needs.depot) for stored in fleet.stored)
         for file in gathered.manifest.files
     }
     own = environment(root, objects, _tell)

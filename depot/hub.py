@@ -21,8 +21,8 @@ import httpx2
 from depot.download import AT_ONCE, SILENCE, Download, fetch_all
 from depot.errors import DepotError
 from depot.objects import Objects
-from depot.weights import engine_files
-from fleet.manifest import Manifest, WeightsFile
+from depot.weights import CONFIG, engine_files
+from fleet.manifest import Manifest, WeightsFile, lacking
 from fleet.origin import Repository
 
 # huggingface_hub is imported where it is used: half a second, which only those pay who have such a model.
@@ -103,11 +103,13 @@ class Commit:
         return WeightsFile(file.rfilename, file.lfs.size, file.lfs.sha256)
 
     def _config(self, files: Sequence[WeightsFile]) -> Mapping[str, Any]:
-        sha256 = next(file.sha256 for file in files if file.path == "config.json")
-        if not self.objects.holds(sha256):
-            self.fetch([file for file in files if file.path == "config.json"])
+        found = [file for file in files if file.path == CONFIG]
+        if not found:  # an adapter
+            return {}
+        if lacking(self.objects.depot, found):
+            self.fetch(found)
         try:
-            config = json.loads(self.objects.path(sha256).read_text(encoding="utf-8"))
+            config = json.loads(self.objects.path(found[0].sha256).read_text(encoding="utf-8"))
         except ValueError as problem:
             raise DepotError(f"{self.source}: config.json is no JSON: {problem}. Choose another commit.") from problem
         if not isinstance(config, dict):

@@ -19,13 +19,13 @@ from depot.weights import manifest as folder_manifest
 from fleet.manifest import Manifest, lacking, manifest_path, read_manifest
 from fleet.models import completed
 from fleet.origin import Folder, MacFolder, Repository
-from fleet.settings import Fleet, Model
+from fleet.settings import Fleet, Stored
 from fleet.weights import Weights
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """A model's files, all of them here and verified."""
+    """The files of a model or an adapter, all of them here and verified."""
 
     manifest: Manifest
     files: dict[str, Path] = field(repr=False)
@@ -35,16 +35,16 @@ class Gathered:
 
 
 def described(fleet: Fleet, tell: Callable[[str], None]) -> Fleet:
-    """The fleet with the weights of all models of Hugging Face, which is asked for those that the depot lacks.
+    """The fleet with all weights that are on Hugging Face, which is asked for those that the depot lacks.
 
     Raises DepotError with all that cannot be had, SettingsError for a model that cannot serve as asked.
     """
     found: dict[str, Weights] = {}
     problems = []
-    for model in fleet.models:
-        if isinstance(model.source, Repository):
+    for stored in fleet.stored:
+        if isinstance(stored.source, Repository):
             try:
-                found[model.id] = _of_hub(model, model.source, fleet.depot, tell).weights
+                found[stored.id] = _of_hub(stored, stored.source, fleet.depot, tell).weights
             except DepotError as problem:
                 problems.append(str(problem))
     if problems:
@@ -52,25 +52,25 @@ def described(fleet: Fleet, tell: Callable[[str], None]) -> Fleet:
     return completed(fleet, found)
 
 
-def gather(model: Model, depot: Path) -> Gathered:
-    """The model's files, fetched from Hugging Face if they must be. A second call fetches nothing.
+def gather(stored: Stored, depot: Path) -> Gathered:
+    """The files, fetched from Hugging Face if they must be. A second call fetches nothing.
 
     Raises DepotError; for a folder on a Mac also when its files are no objects yet: see roles/sources.py. OSError
     when a file here cannot be read.
     """
     objects = Objects(depot)
-    source = model.source
+    source = stored.source
     if isinstance(source, Folder) and source.path.is_dir():
         found = folder_manifest(source.path, objects.depot / "hashes.json")
-        keep(model, depot, found)
-        return _gathered(model, found, {file.path: source.path / file.path for file in found.files})
+        keep(stored, depot, found)
+        return _gathered(stored, found, {file.path: source.path / file.path for file in found.files})
     if isinstance(source, Repository):
-        found = _of_hub(model, source, depot)
+        found = _of_hub(stored, source, depot)
         if missing := lacking(depot, found.files):
-            Commit(source, model.revision or "", objects).fetch(missing)
+            Commit(source, stored.revision or "", objects).fetch(missing)
     else:
         found = _known(source, depot)
-    return _gathered(model, found, {file.path: objects.path(file.sha256) for file in found.files})
+    return _gathered(stored, found, {file.path: objects.path(file.sha256) for file in found.files})
 
 
 def _known(source: Folder | MacFolder, depot: Path) -> Manifest:
@@ -84,30 +84,30 @@ def _known(source: Folder | MacFolder, depot: Path) -> Manifest:
     return known
 
 
-def keep(model: Model, depot: Path, manifest: Manifest) -> Path:
-    """Writes down in the depot what this model's source holds; returns the file."""
-    path = manifest_path(depot, model.source, model.revision)
-    if read_manifest(depot, model.source, model.revision) == manifest:
+def keep(stored: Stored, depot: Path, manifest: Manifest) -> Path:
+    """Writes down in the depot what this source holds; returns the file."""
+    path = manifest_path(depot, stored.source, stored.revision)
+    if read_manifest(depot, stored.source, stored.revision) == manifest:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as sink:
-        sink.write(manifest.record(str(model.source)))
+        sink.write(manifest.record(str(stored.source)))
         sink.flush()
         os.fsync(sink.fileno())
     return Path(name).rename(path)
 
 
-def _of_hub(model: Model, source: Repository, depot: Path, tell: Callable[[str], None] | None = None) -> Manifest:
+def _of_hub(stored: Stored, source: Repository, depot: Path, tell: Callable[[str], None] | None = None) -> Manifest:
     """What the commit holds: as the depot knows, or else as the hub says."""
-    if known := read_manifest(depot, source, model.revision):
+    if known := read_manifest(depot, source, stored.revision):
         return known
     if tell:
         tell(f"depot: asking Hugging Face about {source}")
-    found = Commit(source, model.revision or "", Objects(depot)).describe()
-    keep(model, depot, found)
+    found = Commit(source, stored.revision or "", Objects(depot)).describe()
+    keep(stored, depot, found)
     return found
 
 
-def _gathered(model: Model, manifest: Manifest, files: dict[str, Path]) -> Gathered:
-    return Gathered(manifest, files, manifest.private if model.private is None else model.private)
+def _gathered(stored: Stored, manifest: Manifest, files: dict[str, Path]) -> Gathered:
+    return Gathered(manifest, files, manifest.private if stored.private is None else stored.private)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from depot.errors import DepotError
 from depot.known import Known
 from fleet.checks import Findings
 from fleet.errors import Code, SettingsError
 from fleet.manifest import manifest_path, read_manifest
+from fleet.model_source import at_commit
 from fleet.origin import Origin, origin
 from fleet.raw import Entry, RawFleet, RawMac, read_raw
 from fleet.release import Release, read_release
@@ -119,15 +121,24 @@ class _Reading:
         written = entry.value if entry else ()
         found = []
         for model in written if isinstance(written, (list, tuple)) else [written]:
+            if isinstance(model, Mapping) and "llm_config" in model:
+                continue  # its weights are on the Macs already
             source = model.get("source") if isinstance(model, Mapping) else None
             revision = model.get("revision") if isinstance(model, Mapping) else None
             read = origin(str(source), self.root) if isinstance(source, (str, Path)) else None
             if entry and (read is None or not isinstance(revision, str | None)):
                 report = self.findings.at(entry.where, "", "models")
                 report(Code.SETTING_TYPE, shown(model), "Give each model its source.", "a model with a source")
-            elif read:
-                found.append((read, revision))
+            elif read and isinstance(model, Mapping):
+                found += [(read, revision), *self._adapters(model)]
         return tuple(found)
+
+    def _adapters(self, model: Mapping[str, Any]) -> Iterator[tuple[Origin, str | None]]:
+        adapters = model.get("adapters")
+        for written in adapters.values() if isinstance(adapters, Mapping) else ():
+            text, commit = at_commit(str(written))
+            if read := origin(text, self.root):
+                yield read, commit
 
     def _first(self, name: str) -> Entry | None:
         return self.raw.macs[0].data.get(name) if self.raw.macs else None

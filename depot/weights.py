@@ -12,6 +12,7 @@ from fleet.weights import read_weights
 
 # Weights, settings, chat templates, tokenizers. A .bin or .pth holds the same weights again.
 NEEDED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken"}
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 # Exports for other engines, as model publishers name their folders.
 OTHER_ENGINES = {"original", "onnx", "openvino", "gguf", "metal"}
 
@@ -27,14 +28,14 @@ def needed(path: PurePosixPath, beside: frozenset[str]) -> bool:
 
 
 def engine_files(names: Iterable[str], source: str) -> list[str]:
-    """Those that an engine needs, sorted. Raises DepotError when they are no model that it can load."""
+    """Those that an engine needs, sorted. Raises DepotError when they are neither a model nor an adapter."""
     every = sorted(names)
     beside = frozenset(name for name in every if "/" not in name)
     chosen = [name for name in every if needed(PurePosixPath(name), beside)]
     if strange := [name for name in chosen if not plain(name)]:
         raise DepotError(f"{source}: a file is called {strange[0]!r}, which is no name below a folder. Look at it.")
     for what, there in (
-        ("config.json", "config.json" in chosen),
+        (CONFIG, CONFIG in chosen or ADAPTER_CONFIG in chosen),
         (".safetensors", any(name.endswith(".safetensors") and "/" not in name for name in chosen)),
     ):
         if not there:
@@ -58,4 +59,4 @@ def manifest(folder: Path, memory: Path) -> Manifest:
         files = tuple(WeightsFile(name, path.stat().st_size, hashes.of(path)) for name, path in paths)
     finally:
         hashes.save()
-    return Manifest(weights.revision, files, weights.config or {})
+    return Manifest(weights.revision, files, weights.config or {}, tensors=weights.tensors)

@@ -39,6 +39,9 @@ SSH_SETTINGS = (
     "ssh_file_transfer_protocol",
 )
 KNOWN = (*MAC_SETTINGS, *FLEET_SETTINGS, *SSH_SETTINGS)
+# As browsers send it: no path, not even a slash.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_INTERFACE = re.compile(r"en[0-9]+")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
 
@@ -150,6 +153,34 @@ def _check_thunderbolt(mac: RawMac, owners: dict[str, RawMac], findings: Finding
         fix = "It is another network than that of the node IPs: give every Mac its own address there."
         report(Code.NODE_IP_TWICE, entry.value, fix, owners[entry.value].name)
     owners.setdefault(entry.value, mac)
+
+
+def check_interfaces(raw: RawFleet, findings: Findings) -> None:
+    """The Thunderbolt interfaces of each Mac are such, each once."""
+    for mac in raw.macs:
+        entry = mac.data.get("thunderbolt")
+        if entry is None or not entry.own or not isinstance(entry.value, (list, tuple)):
+            continue
+        report = findings.at(entry.where, mac.name, "thunderbolt")
+        for name in dict.fromkeys(entry.value):
+            if not isinstance(name, str):
+                continue  # reported as a wrong type
+            if not _INTERFACE.fullmatch(name):
+                fix = "Write names such as en2: `networksetup -listallhardwareports` shows those of Thunderbolt."
+                report(Code.INTERFACE_INVALID, shown(name), fix)
+            elif entry.value.count(name) > 1:
+                report(Code.INTERFACE_TWICE, shown(name), "Name it once.")
+
+
+def check_origins(entry: Entry | None, origins: tuple[str, ...], findings: Findings) -> None:
+    """Each is an origin as browsers tell it, or * for all."""
+    if entry is None:
+        return
+    report = findings.at(entry.where, "", "allowed_origins")
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            fix = 'Write scheme, host and port only, such as "https://chat.example.org".'
+            report(Code.ORIGIN_INVALID, shown(origin), fix)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | None:

@@ -30,12 +30,16 @@ class Code(Enum):
     NODE_IP_INVALID = "{given} is not an IPv4 address that a Mac can have."
     NODE_IP_TWICE = "{given} is also an address of {other}."
     LOOPBACK_MIXED = "{given} is loopback, which no other Mac can reach."
+    INTERFACE_INVALID = "{given} is not a network interface of a Mac."
+    INTERFACE_TWICE = "{given} is named twice."
     # Settings
     SETTING_UNKNOWN = "there is no setting {given}."
     SETTING_TYPE = "{given} is not {other}."
     SETTING_RANGE = "{given} is outside {other}."
     SETTING_PLACE = "this belongs to one Mac and cannot be given to all."
     SETTING_DIFFERS = "{given} here, but {other}."
+    FILE_LACKING = "there is no file {given}."
+    FILE_UNFIT = "{given} cannot be used: {other}."
     SETTING_OPTION = "{given} was given with --data, where it would not be checked."
     # Ports
     PORT_RANGE = "port {given} is outside {other}."
@@ -45,12 +49,22 @@ class Code(Enum):
     TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 41."
     TEMP_DIR_RELATIVE = "{given} is not a full path."
     # Models
+    MODELS_TOO_MANY = "{given} models are asked for, and Ray can tell {other} apart."
     MODEL_INCOMPLETE = "model {given} has no {other}."
     MODEL_ID_INVALID = "{given} is not a model id."
     MODEL_TWICE = "there are two models with the id {given}."
+    MODEL_NAME_TAKEN = "{given} is also {other}."
+    MODEL_ALIKE = "Serve cannot tell {given} from {other}."
+    MAC_UNKNOWN = "there is no {other} {given} in this inventory."
+    MACS_NONE = "{given} names no Mac."
     ENGINE_UNKNOWN = "there is no engine {given}."
     ENGINE_ARGUMENT = "{given} is decided by raylab."
-    REPLICAS_TOO_MANY = "{given} replicas are asked for, and there {other}."
+    ENGINE_ARGUMENT_UNKNOWN = "{other} has no argument {given}."
+    ENGINE_REFUSES = "{given} has no {other}."
+    REPLICAS_TOO_MANY = "{given} are asked for, and there {other}."
+    REPLICAS_ORDER = "at least {given} replicas are asked for, and at most {other}."
+    LLM_CONFIG_KEY = "Ray's LLMConfig has no key {given}."
+    LLM_CONFIG_BESIDE = "{given} cannot stand beside llm_config, which says everything."
     SOURCE_INVALID = "{given} does not say where the model's files are."
     SOURCE_MAC = "there is no Mac {given} in this inventory."
     SOURCE_MISSING = "there is no folder {given}."
@@ -61,6 +75,14 @@ class Code(Enum):
     CONTEXT_TOO_LONG = "a context of {given} tokens; the model was made for {other}."
     MODEL_TOO_BIG = "model {given} fits no Mac: {other}."
     MODEL_FITS_TOO_FEW = "{given} replicas are asked for, and the model fits {other}."
+    # The user's own applications, and who may ask
+    APPLICATION_INCOMPLETE = "application {given} has no {other}."
+    APPLICATION_TWICE = "there are two applications called {given}."
+    APPLICATION_OURS = "{given} is what raylab's own application is called."
+    ROUTE_INVALID = "{given} is not the path of an application."
+    ROUTE_TAKEN = "{given} is a path of {other}."
+    IMPORT_PATH_INVALID = "{given} does not say where the application is."
+    ORIGIN_INVALID = "{given} is not the origin of a web page."
     # Releases
     LOCK_MISSING = "there is no {given}."
     LOCK_INVALID = "{given} is not a locked artifact: {other}."
@@ -80,10 +102,24 @@ class Code(Enum):
     FILEVAULT_ON = "FileVault is on: after a power cut this Mac waits for a password and serves nothing."
     FIREWALL_ON = "the Application Firewall is on and may keep the other Macs out."
     AUTORESTART_MISSING = "this Mac cannot switch itself on after a power cut."
+    THUNDERBOLT_UNKNOWN = "{given} is no Thunderbolt port of this Mac, which has {other}."
+    THUNDERBOLT_TAKEN = "{given} carries {other}, by which this Mac is reached."
+    LINK_RANGE = "{given} is in {other}, which raylab gives to Thunderbolt cables."
+    CABLE_MISSING = "no Thunderbolt cable between {given}; {other}."
+    CABLE_LOOP = "the Thunderbolt Bridges of {given} form a loop, which macOS does not break."
 
 
 # What a person should know, but what does not stop a run.
-WARNINGS = frozenset({Code.CLOCK_SKEW, Code.FILEVAULT_ON, Code.FIREWALL_ON, Code.AUTORESTART_MISSING})
+WARNINGS = frozenset(
+    {
+        Code.CLOCK_SKEW,
+        Code.FILEVAULT_ON,
+        Code.FIREWALL_ON,
+        Code.AUTORESTART_MISSING,
+        Code.CABLE_MISSING,
+        Code.CABLE_LOOP,
+    }
+)
 # An inventory or group_data file that cannot be run.
 UNREADABLE = frozenset({Code.FILE_MISSING, Code.FILE_SYNTAX, Code.FILE_BROKEN})
 

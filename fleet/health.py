@@ -8,8 +8,11 @@ from typing import Any
 
 from fleet import layout
 from fleet.macfacts import MacFacts
+from fleet.placement import SLOTS
 from fleet.plan import Plan
 from fleet.prune import amount
+from fleet.ray import MLX
+from fleet.serve import INGRESS, deployment_name
 from fleet.settings import Fleet, Mac
 
 # A job that launchd restarts lives shorter than this between two launches.
@@ -19,14 +22,6 @@ LOW_MEMORY_BYTES = 1 << 30
 CLOCK_SKEW_SECONDS = 5
 # Versions that Ray and the engine need to be the same on every Mac.
 SAME_VERSIONS = ("python", "ray", "vllm")
-
-# The deployment that takes requests in, one replica on each Mac.
-ENTRY = "FleetIngress"
-
-
-def deployment_name(model_id: str) -> str:
-    """What Ray Serve calls the deployment of a model."""
-    return "LLMServer:" + model_id.replace("/", "--").replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class Cluster:
     application: str = ""
     """Serve's word for the state of the application: RUNNING, DEPLOYING, …"""
     replicas: Mapping[str, int] = field(default_factory=dict)
-    """Running replicas by Serve deployment, see `deployment_name`."""
+    """Running replicas by Serve deployment, see `fleet.serve.deployment_name`."""
     message: str = ""
     error: str = ""
 
@@ -133,9 +128,10 @@ def evaluate(
         checks += _jobs(mac, seen)
         checks += [
             _names(fleet, mac, seen),
-            _weights(fleet, mac, seen),
+            _weights(plan, mac, seen),
             _disk(mac, seen),
             _memory(mac, seen),
+            *_limit(plan, mac, seen),
             _generation(fleet, mac, seen),
             *(_contents(mac, folder) for folder in seen.contents),
         ]
@@ -159,25 +155,25 @@ def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset
         *(f"{_name_of(fleet, ip)} ({ip}) is not in the cluster" for ip in sorted(missing)),
         *(f"{ip} is no Mac of the inventory: stop Ray there, or add it" for ip in sorted(strangers)),
         *(
-            f"{_name_of(fleet, ip)} offers {resources.get('mlx', 0):g} mlx instead of 1"
+            f"{_name_of(fleet, ip)} offers {resources.get(MLX, 0):g} {MLX} instead of {SLOTS}"
             for ip, resources in cluster.nodes.items()
-            if ip in expected and resources.get("mlx") != 1
+            if ip in expected and resources.get(MLX) != SLOTS
         ),
     ]
     yield Check(
         "Ray nodes",
         "",
         not wrong,
-        "; ".join(wrong) or f"{len(expected)} alive, each with its node IP and one mlx",
+        "; ".join(wrong) or f"{len(expected)} alive, each with its node IP",
         "See deploy/status.py, then deploy/restart.py --limit NAME",
     )
-    running = {model: cluster.replicas.get(deployment_name(model), 0) for model in plan.replicas}
+    running = {name: cluster.replicas.get(deployment_name(each.model), 0) for name, each in plan.placements.items()}
     short = [
-        f"{model}: {running[model]} of {wanted} replicas"
-        for model, wanted in plan.replicas.items()
-        if not wanted - len(absent) <= running[model] <= wanted
+        f"{name}: {running[name]} of {each.minimum} replicas"
+        for name, each in plan.placements.items()
+        if not each.minimum - len(absent) <= running[name] <= len(each.copies)
     ]
-    entries = cluster.replicas.get(ENTRY, 0)
+    entries = cluster.replicas.get(INGRESS, 0)
     if entries < len(fleet.macs) - len(absent):
         short.append(f"{entries} of {len(fleet.macs)} Macs take requests")
     ok = cluster.application == "RUNNING" and not short
@@ -221,9 +217,10 @@ def _names(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     return Check("names", mac.name, not wrong, found, "deploy/cluster.py repairs /etc/hosts")
 
 
-def _weights(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
-    missing = [model.id for model in fleet.models if model.path not in seen.weights]
-    found = f"missing: {', '.join(missing)}" if missing else f"{len(fleet.models)} of {len(fleet.models)} models"
+def _weights(plan: Plan, mac: Mac, seen: MacHealth) -> Check:
+    wanted = [stored for model in plan.models_on(mac) for stored in model.stored]
+    missing = [stored.id for stored in wanted if stored.path not in seen.weights]
+    found = f"missing: {', '.join(missing)}" if missing else f"of {', '.join(each.id for each in wanted) or 'no model'}"
     return Check("weights", mac.name, not missing, found, "deploy/cluster.py copies them again")
 
 
@@ -242,6 +239,14 @@ def _memory(mac: Mac, seen: MacHealth) -> Check:
         f"{free / 1e9:.1f} GB free",
         "Quit other programs, or give the models a shorter context",
     )
+
+
+def _limit(plan: Plan, mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    wanted = next(row.wired_limit_mb for row in plan.macs if row.mac == mac)
+    if wanted is not None:
+        found = seen.facts.wired_limit_mb
+        said = f"the GPU may wire {found} MB, the plan wants {wanted}"
+        yield Check("GPU limit", mac.name, found == wanted, said, "deploy/cluster.py sets it again")
 
 
 def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:

@@ -14,6 +14,8 @@ from fleet.settings import Fleet, Mac
 THROTTLE_S = 10
 # Engines hold one file per shard and sockets by the hundred; macOS gives a job 256.
 OPEN_FILES = 65536
+# The memory that the GPU may wire, in MB; 0 leaves it to macOS.
+WIRED_LIMIT = "iogpu.wired_limit_mb"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,21 @@ def jobs(fleet: Fleet, mac: Mac, release: Release, memory: int | None = None) ->
         exit_timeout=30,
     )
     return [store, ray, serve] if mac.is_head else [ray]
+
+
+def limits_job(wired_limit_mb: int) -> Job:
+    """What sets the limit of GPU memory at every start. It needs root, ends at once, and belongs to no release."""
+    log = layout.log_path(layout.LIMITS_LABEL)
+    return Job(
+        layout.LIMITS_LABEL,
+        {
+            "Label": layout.LIMITS_LABEL,
+            "ProgramArguments": [f"{layout.LIBEXEC}/raylab-limits", f"{WIRED_LIMIT}={wired_limit_mb}"],
+            "RunAtLoad": True,
+            "StandardOutPath": log,
+            "StandardErrorPath": log,
+        },
+    )
 
 
 def _job(label: str, arguments: list[str], environment: dict[str, str], exit_timeout: int) -> Job:

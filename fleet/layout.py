@@ -8,10 +8,14 @@ RELEASES = f"{PREFIX}/releases"
 WEIGHTS = f"{PREFIX}/weights"
 # Every artifact by its sha256; what uses one is a hard link to it.
 DEPOT = f"{PREFIX}/depot"
+# What Ray imports beside the release: each wheel in a folder named by its content.
+SERVING = f"{PREFIX}/serving"
 ETC = f"{PREFIX}/etc"
 LIBEXEC = f"{PREFIX}/libexec"
 LOG = f"{PREFIX}/log"
 STATE = f"{PREFIX}/state"
+# How a Thunderbolt port was set up before raylab took it: a file for each, named by its interface.
+THUNDERBOLT_BEFORE = f"{STATE}/thunderbolt"
 STORE_DIR = f"{PREFIX}/store"
 RAY_DIR = f"{PREFIX}/ray"
 # The default of the setting ray_temp_dir: Ray keeps sockets below it, so it stays short. Ray opens this folder to
@@ -36,6 +40,8 @@ ACCOUNT_GID = 390
 STORE_LABEL = "io.raylab.store"
 RAY_LABEL = "io.raylab.ray"
 SERVE_LABEL = "io.raylab.serve"
+# Runs once at every start, as root, and ends: nothing to stop or to look after.
+LIMITS_LABEL = "io.raylab.limits"
 # In the order in which they start; stopping goes backwards.
 LABELS = (STORE_LABEL, RAY_LABEL, SERVE_LABEL)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet import checks
+from fleet.applications import read_applications
 from fleet.checks import Findings
 from fleet.errors import UNREADABLE, Code, SettingsError
 from fleet.models import read_models
@@ -14,6 +15,10 @@ from fleet.raw import Entry, RawFleet, RawMac, read_raw
 from fleet.release import Release, read_release
 from fleet.settings import FLEET_SETTINGS, MAC_SETTINGS, PER_MAC, Fleet, Mac
 from fleet.values import shown, stand_in, typed
+from fleet.wheel import built
+
+# The project that raylab runs inside Ray.
+SERVING = Path(__file__).resolve().parents[1] / "serving"
 
 
 def load(inventory: Path, root: Path | None = None) -> Fleet:
@@ -37,18 +42,21 @@ def build(raw: RawFleet, root: Path) -> Fleet:
     checks.check_setting_names(raw, findings)
     own = {id(mac): _mac_values(mac, root, findings) for mac in raw.macs}
     checks.check_addresses(raw, findings)
+    checks.check_interfaces(raw, findings)
     common = _fleet_values(raw, root, findings)
     checks.check_secrets(raw, common, root, findings)
     macs = tuple(
         Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)]) for mac in raw.macs
     )
     releases = _releases(raw, macs, root, findings)
-    names = [mac.name for mac in raw.macs]
-    models = read_models(_first(raw, "models"), names, common["depot"], root, findings)
+    models = read_models(_first(raw, "models"), raw, common["depot"], root, findings)
+    applications = read_applications(_first(raw, "applications"), root, findings)
+    checks.check_origins(_first(raw, "allowed_origins"), common["allowed_origins"], findings)
     if findings.problems:
         raise SettingsError(findings.problems)
     ordered = tuple(sorted(macs, key=lambda mac: not mac.is_head))
-    return Fleet(macs=ordered, models=models, releases=releases, **common)
+    serving = built(SERVING)
+    return Fleet(macs=ordered, models=models, applications=applications, releases=releases, serving=serving, **common)
 
 
 def _mac_values(mac: RawMac, root: Path, findings: Findings) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def _fleet_values(raw: RawFleet, root: Path, findings: Findings) -> dict[str, An
     values: dict[str, Any] = {}
     for name, setting in FLEET_SETTINGS.items():
         field_name = setting.name
-        if name == "models":
+        if name in ("models", "applications"):
             continue
         entry = _first(raw, name)
         if entry is None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fleet.origin import Origin
-from fleet.weights import Weights
+from fleet.weights import Tensors, Weights
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{12}")
@@ -43,6 +43,8 @@ class Manifest:
     """config.json."""
     private: bool = False
     """Whether its publisher shows it to a few only."""
+    tensors: Tensors | None = field(default=None, repr=False)
+    """What the headers of the weights say; None when they were not read. Kept, so that a plan stays what it was."""
 
     @property
     def size(self) -> int:
@@ -52,7 +54,8 @@ class Manifest:
     @property
     def weights(self) -> Weights:
         """What a plan needs to know."""
-        return Weights(tuple((file.path, file.size) for file in self.files), self.revision, self.config)
+        files = tuple((file.path, file.size) for file in self.files)
+        return Weights(files, self.revision, self.config, self.tensors)
 
     def text(self) -> str:
         """What stands beside the files on a Mac, as sorted JSON: the same model gives the same text."""
@@ -76,7 +79,7 @@ def read_manifest(depot: Path, source: Origin, revision: str | None) -> Manifest
     try:
         text = manifest_path(depot, source, revision).read_text(encoding="utf-8")
         return _parsed(json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -96,4 +99,7 @@ def _parsed(data: Mapping[str, Any]) -> Manifest:
         raise ValueError("not a manifest")
     if not files or not all(plain(file.path) and _SHA256.fullmatch(file.sha256) for file in files):
         raise ValueError("not a manifest")
-    return Manifest(data["revision"], files, data["config"], bool(data["private"]))
+    told = data.get("tensors")
+    by_dtype = {str(dtype): int(size) for dtype, size in told["by_dtype"].items()} if told else {}
+    tensors = Tensors(by_dtype, int(told["embeddings"])) if told else None
+    return Manifest(data["revision"], files, data["config"], bool(data["private"]), tensors)

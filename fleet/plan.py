@@ -1,22 +1,19 @@
-"""Which model runs on which Mac, what it takes there, and what is left.
-
-An estimate that errs on the safe side: weights as they are on disk, the KV cache of every concurrent request
-at full length, and what the engine itself needs.
-"""
+"""Which model runs on which Mac, what it takes there, and what is left."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from fleet.errors import Code, Problem
+from fleet.cables import PortReport
+from fleet.errors import Problem
+from fleet.links import Links, make_links, used_cables
+from fleet.memory import cache_of, default_limit, gb, usable_bytes, wired_limit_mb
+from fleet.placement import Before, Placement, asked, place
 from fleet.settings import GB, Fleet, Mac, Model
+from fleet.shortage import shortage
 
-# What one replica's processes take beside weights and KV cache, Serve's own on that Mac included; measured
-# 3.2 GB with vLLM on Linux, pages that they share counted twice.
-ENGINE_BYTES = 3 * GB
 # The versions that a person wants to see, and their products' names.
 TITLES = {
     "python": "Python",
@@ -29,14 +26,11 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Need:
-    """The memory one replica of a model takes, in bytes."""
+class Held:
+    """A copy of a model, or one Mac's part of it."""
 
-    weights: int
-    kv_cache: int
-    overhead: int
-    total: int
-    """The sum, or what the model's memory_gb says."""
+    model: Model
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -48,16 +42,15 @@ class Row:
     """The Mac's memory in bytes; None when it was not asked."""
     usable: int | None
     """What models may take of it."""
-    model: Model | None
-    """What it holds; None when no model is left for it, or none fits."""
-    need: Need | None
+    held: tuple[Held, ...]
+    """In the settings' order."""
+    wired_limit_mb: int | None
+    """What the GPU's limit must be set to, in MB; None when macOS's own suffices."""
 
     @property
     def left(self) -> int | None:
-        """Usable bytes that the model leaves."""
-        if self.usable is None:
-            return None
-        return self.usable - (self.need.total if self.need else 0)
+        """Usable bytes that the models leave."""
+        return None if self.usable is None else self.usable - sum(held.bytes for held in self.held)
 
 
 @dataclass(frozen=True)
@@ -67,12 +60,31 @@ class Plan:
     fleet: Fleet
     macs: tuple[Row, ...]
     """One row per Mac, in the inventory's order."""
-    replicas: dict[str, int]
-    """How many Macs hold each model, by model id."""
-    mixed: bool
-    """True when some model does not fit every Mac, so that Ray must be told how much memory each one has."""
+    placements: dict[str, Placement]
+    """By model id, in the settings' order."""
+    links: dict[str, tuple[Links, ...]]
+    """How the Macs of each group talk to each other, by model id; none for copies on one Mac."""
     problems: tuple[Problem, ...]
     """Models that fit nowhere, or on too few Macs."""
+    moves: tuple[str, ...]
+    """What runs elsewhere than before, one sentence each."""
+
+    @property
+    def replicas(self) -> dict[str, int]:
+        """How many copies there are of each model, by model id."""
+        return {name: len(placement.copies) for name, placement in self.placements.items()}
+
+    @property
+    def placed(self) -> dict[str, list[list[str]]]:
+        """What the next plan is given as `before`."""
+        return {
+            name: [[mac.name for mac in copy] for copy in placement.copies]
+            for name, placement in self.placements.items()
+        }
+
+    def models_on(self, mac: Mac) -> tuple[Model, ...]:
+        """Every model that this Mac may come to run."""
+        return tuple(each.model for each in self.placements.values() if mac in each.macs)
 
     def rows(self) -> list[dict[str, object]]:
         """The plan as data: one dict per Mac, memory in bytes."""
@@ -83,9 +95,9 @@ class Plan:
                 "node_ip": row.mac.node_ip,
                 "memory": row.memory,
                 "usable": row.usable,
-                "model": row.model.id if row.model else None,
-                "needs": row.need.total if row.need else 0,
+                "models": {held.model.id: held.bytes for held in row.held},
                 "left": row.left,
+                "wired_limit_mb": row.wired_limit_mb,
             }
             for row in self.macs
         ]
@@ -93,137 +105,95 @@ class Plan:
     def table(self) -> str:
         """The plan as a person reads it at the start of a run."""
         fleet = self.fleet
-        count = f"{len(fleet.macs)} Mac{'s' * (len(fleet.macs) != 1)}"
-        lines = [f"Plan of {fleet.name}: {count}, {_models_line(self)}", *_release_lines(fleet), ""]
-        head = (
-            "Mac",
-            "role",
-            "node IP",
-            "model",
-            "weights",
-            "KV cache",
-            "engine",
-            "needs",
-            "may use",
-            "has",
-            "left",
-        )
-        lines += _aligned([head, *map(_cells, self.macs)], left_columns=4)
-        lines += ["", "Memory in GB.", *_remarks(self)]
+        models = _counted(len(self.placements), "model") if self.placements else "no model"
+        lines = [f"Plan of {fleet.name}: {_counted(len(fleet.macs), 'Mac')}, {models}", *_release_lines(fleet), ""]
+        head = ("Mac", "role", "node IP", "model", "weights", "KV cache", "engine", "needs", "may use", "has", "left")
+        lines += _aligned([head, *(cells for row in self.macs for cells in _mac_cells(self, row))], 4)
+        lines += ["", "Memory in GB."]
+        if self.placements:
+            names = ("model", "engine", "runs as", "on", "at once")
+            lines += ["", *_aligned([names, *(_model_cells(fleet, each) for each in self.placements.values())], 5)]
+        if remarks := _remarks(self):
+            lines += ["", *remarks]
         return "\n".join(lines)
 
 
-def usable_bytes(memory: int) -> int:
-    """What a Mac of this memory, in bytes, can give to models.
-
-    macOS lets the GPU wire two thirds of it, or three quarters when it has more than 36 GB. The rest is for
-    macOS, Ray and its object store.
-    """
-    return memory * 3 // 4 if memory > 36 * GB else memory * 2 // 3
-
-
-def need_of(model: Model) -> Need:
-    """What one replica takes."""
-    weights = model.weights.tensor_bytes
-    kv_cache = (model.weights.kv_bytes_per_token or 0) * model.context * model.concurrency
-    total = weights + kv_cache + ENGINE_BYTES
-    if model.memory_gb is not None:
-        total = int(model.memory_gb * GB)
-    return Need(weights, kv_cache, ENGINE_BYTES, total)
-
-
-def make_plan(fleet: Fleet, memory: Mapping[str, int]) -> Plan:
+def make_plan(
+    fleet: Fleet,
+    memory: Mapping[str, int],
+    before: Before | None = None,
+    reports: Mapping[str, PortReport] | None = None,
+) -> Plan:
     """Place the models. `memory` is what the Macs themselves report, in bytes by Mac name.
 
-    A Mac that does not report is taken at its memory_gb; without that it is trusted to fit any model.
+    A Mac that does not report is taken at its memory_gb; without that it is trusted to fit any model. What stands in
+    `before`, which is another plan's `placed`, stays where it is. `reports` is what the Macs say of their Thunderbolt
+    ports, by name.
     """
-    known = {mac.name: memory.get(mac.name, (mac.memory_gb or 0) * GB) or None for mac in fleet.macs}
+    before, reports = before or {}, reports or {}
+    known = {mac.name: memory.get(mac.name) or (mac.memory_gb or 0) * GB or None for mac in fleet.macs}
     usable = {name: usable_bytes(size) if size else None for name, size in known.items()}
-    needs = {model.id: need_of(model) for model in fleet.models}
-    free = list(fleet.macs)
-    held: dict[str, Model] = {}
-    problems = []
-    # Counted models choose first, the largest of them first: what is left goes to the models that take all.
-    for model in sorted(fleet.models, key=lambda model: (model.replicas == "all", -needs[model.id].total)):
-        fitting = [mac for mac in free if _fits(needs[model.id], usable[mac.name])]
-        # The smallest Macs that fit, so that large ones stay free for large models.
-        fitting.sort(key=lambda mac: usable[mac.name] or sys.maxsize)
-        chosen = _share(fleet, model, fitting)
-        held.update({mac.name: model for mac in chosen})
-        free = [mac for mac in free if mac not in chosen]
-        problem = _shortage(fleet, model, needs[model.id], usable, len(chosen))
-        problems += [problem] if problem else []
-    rows = tuple(
-        Row(
-            mac,
-            known[mac.name],
-            usable[mac.name],
-            held.get(mac.name),
-            needs[held[mac.name].id] if mac.name in held else None,
-        )
-        for mac in fleet.macs
-    )
-    replicas = {model.id: sum(holds is model for holds in held.values()) for model in fleet.models}
-    mixed = any(not _fits(need, size) for need in needs.values() for size in usable.values())
-    return Plan(fleet, rows, replicas, mixed, tuple(problems))
+    placements = place(fleet, usable, before, used_cables(fleet, reports).keys())
+    rows = tuple(_row(mac, known[mac.name], usable[mac.name], placements) for mac in fleet.macs)
+    left = {row.mac.name: row.left for row in rows}
+    links = {
+        name: tuple(make_links(fleet, copy, reports) for copy in each.copies if len(copy) > 1)
+        for name, each in placements.items()
+    }
+    problems = (shortage(fleet, placement, usable, left) for placement in placements.values())
+    moves = tuple(move for placement in placements.values() for move in _moves(placement, before))
+    return Plan(fleet, rows, placements, links, tuple(problem for problem in problems if problem), moves)
 
 
-def _share(fleet: Fleet, model: Model, fitting: list[Mac]) -> list[Mac]:
-    """As many of the Macs that fit as this model asks for."""
-    if model.replicas != "all":
-        return fitting[: model.replicas]
-    # Several models that take "all" share what is left evenly, the first ones getting the odd Macs.
-    greedy = [other.id for other in fleet.models if other.replicas == "all"]
-    waiting = len(greedy) - greedy.index(model.id) if model.id in greedy else 1
-    return fitting if waiting <= 1 else fitting[: -(-len(fitting) // waiting)]
+def _row(mac: Mac, memory: int | None, usable: int | None, placements: Mapping[str, Placement]) -> Row:
+    held = tuple(Held(each.model, each.need.total) for each in placements.values() if mac in each.macs)
+    limit = wired_limit_mb(memory, sum(each.bytes for each in held)) if memory else None
+    return Row(mac, memory, usable, held, limit)
 
 
-def _fits(need: Need, usable: int | None) -> bool:
-    return usable is None or need.total <= usable
+def _moves(placement: Placement, before: Before) -> list[str]:
+    """Copies that were on other Macs before."""
+    was = [list(names) for names in before.get(placement.model.id, ())]
+    copies = [[mac.name for mac in copy] for copy in placement.copies]
+    gone = ["+".join(names) for names in was if names not in copies]
+    new = ["+".join(names) for names in copies if names not in was]
+    return [f"{placement.model.id} moves from {old} to {now}." for old, now in zip(gone, new, strict=False)]
 
 
-def _shortage(fleet: Fleet, model: Model, need: Need, usable: Mapping[str, int | None], placed: int) -> Problem | None:
-    """What to say when a model does not get its Macs."""
-    known = {name: size for name, size in usable.items() if size is not None}
-    fitting = sum(_fits(need, size) for size in usable.values())
-    asked = 1 if model.replicas == "all" else model.replicas
-    field = f"models[{fleet.models.index(model)}]"
-    if not fitting:
-        name, largest = max(known.items(), key=lambda item: item[1])
-        other = (
-            f"it needs {gb(need.total)} GB, and {name}, the largest, can give {gb(largest)} GB: "
-            f"{gb(need.total - largest)} GB short"
-        )
-        fix = "Lower its context or concurrency, take a smaller quantisation, or add a larger Mac."
-        return Problem(Code.MODEL_TOO_BIG, "", "", field, model.id, fix, other)
-    if placed < asked:
-        other = f"{fitting} of {len(fleet.macs)} Macs, {placed} of them free"
-        fix = f"Ask for fewer replicas of {model.id}, or add Macs."
-        return Problem(Code.MODEL_FITS_TOO_FEW, "", "", f"{field}.replicas", str(asked), fix, other)
-    return None
-
-
-def gb(size: int | None) -> str:
-    """Bytes as GB with one decimal; `?` when nobody knows."""
-    if size is None:
-        return "?"
-    return "<0.1" if 0 < size < GB / 20 else f"{size / GB:.1f}"
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    need = row.need
-    parts = (need.weights, need.kv_cache, need.overhead, need.total) if need else ()
-    sizes = [gb(part) for part in parts] or ["-"] * 4
-    if row.model and row.model.memory_gb is not None:
-        sizes[:3] = ["-"] * 3  # the total was given, not summed
-    model = row.model.id if row.model else "-"
+def _mac_cells(plan: Plan, row: Row) -> list[tuple[str, ...]]:
+    """A line for each model that the Mac holds; the Mac itself is told in the first one."""
     mac = row.mac
-    return (mac.name, mac.role, mac.node_ip, model, *sizes, gb(row.usable), gb(row.memory), gb(row.left))
+    named, sizes = (mac.name, mac.role, mac.node_ip), (gb(row.usable), gb(row.memory), gb(row.left))
+    models = [_held_cells(plan.placements[held.model.id], mac) for held in row.held] or [("-",) * 5]
+    first, *others = models
+    return [(*named, *first, *sizes), *(("", "", "", *cells, "", "", "") for cells in others)]
 
 
-def _models_line(plan: Plan) -> str:
-    count = len(plan.replicas)
-    return f"{count} model{'s' * (count != 1)}" if count else "no model"
+def _held_cells(placement: Placement, mac: Mac) -> tuple[str, ...]:
+    model, need = placement.model, placement.need
+    sizes = [gb(part) for part in (need.weights, need.kv_cache, need.overhead, need.total)]
+    if model.memory_gb is not None:
+        sizes[:3] = ["-"] * 3  # the total was given, not summed
+    copy = next(copy for copy in placement.copies if mac in copy)
+    part = f" {copy.index(mac) + 1}/{len(copy)}" if len(copy) > 1 else ""
+    return (model.id + part, *sizes)
+
+
+def _model_cells(fleet: Fleet, placement: Placement) -> tuple[str, ...]:
+    """How a model runs, and what it can work on at most."""
+    model, copies = placement.model, sorted(placement.copies, key=lambda copy: fleet.macs.index(copy[0]))
+    count = f"{placement.minimum} to {len(copies)}" if placement.minimum < len(copies) else str(len(copies))
+    kind = "replica" if placement.size == 1 else "group"
+    members = f" of {placement.size} Macs" if placement.size > 1 else ""
+    runs_as = f"{count} {kind}{'s' * (count != '1')}{members}" if copies else "nothing"
+    macs = ", ".join("+".join(mac.name for mac in copy) for copy in copies)
+    most = model.concurrency * len(copies)
+    at_once = f"{_counted(most, 'request')} of {model.context} tokens" if copies and model.config is None else "-"
+    return (model.id, model.engine if model.config is None else "Ray's own", runs_as, macs or "-", at_once)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _release_lines(fleet: Fleet) -> list[str]:
@@ -240,26 +210,48 @@ def _release_lines(fleet: Fleet) -> list[str]:
 
 
 def _remarks(plan: Plan) -> list[str]:
-    """What the table alone does not say."""
-    lines = []
-    for model in plan.fleet.models:
-        placed = plan.replicas[model.id]
-        macs = f"{placed} Mac{'s' * (placed != 1)}"
-        work = f"up to {model.concurrency} requests of {model.context} tokens at once on each"
-        lines.append(f"{model.id}: {model.engine} on {macs}, {work}.")
-        able = sum(row.model in (model, None) and _fits(need_of(model), row.usable) for row in plan.macs)
-        if able > placed:
-            lines.append(f"{model.id}: Ray chooses which {placed} of the {able} Macs that fit it.")
-        if model.weights.kv_bytes_per_token is None and model.memory_gb is None:
-            lines.append(f"{model.id}: config.json does not tell the size of its KV cache, which is not counted.")
-        need = need_of(model)
-        for row in plan.macs:
-            if row.usable is not None and not _fits(need, row.usable):
-                lines.append(f"{model.id} does not fit {row.mac.name}: {gb(need.total - row.usable)} GB short.")
+    """What the tables alone do not say."""
+    lines = list(plan.moves)
+    for placement in plan.placements.values():
+        lines += _uncounted(placement.model)
+        lines += _not_everywhere(plan, placement)
+        lines += [f"{placement.model.id}: {links.describe()}." for links in plan.links[placement.model.id]]
+    for row in plan.macs:
+        if row.wired_limit_mb and row.memory:
+            limit, default = gb(row.wired_limit_mb * 1024**2), gb(default_limit(row.memory))
+            lines.append(f"{row.mac.name}: its GPU's limit becomes {limit} GB, instead of macOS's {default} GB.")
     unknown = [row.mac.name for row in plan.macs if row.memory is None]
     if unknown:
         lines.append(f"Not asked for their memory: {', '.join(unknown)}.")
     return lines
+
+
+def _uncounted(model: Model) -> list[str]:
+    """What its memory does not include."""
+    if model.memory_gb is not None:
+        return []
+    if not model.weights.files:
+        return [f"{model.id}: nobody knows what it takes; memory_gb would tell the plan."]
+    cache = cache_of(model)
+    if cache is None:
+        return [f"{model.id}: config.json does not tell the size of its KV cache, which is not counted."]
+    if cache.states:
+        layers = _counted(cache.states, "layer")
+        return [f"{model.id}: {layers} keep a state instead of a KV cache; it is not counted."]
+    return []
+
+
+def _not_everywhere(plan: Plan, placement: Placement) -> list[str]:
+    """Macs that a model which takes all of them does not get."""
+    model, need = placement.model, placement.need
+    if asked(model) or not placement.copies or placement.size > 1:
+        return []
+    short = [
+        f"{row.mac.name} ({gb(need.total - row.left)} GB short)"
+        for row in plan.macs
+        if row.mac in plan.fleet.allowed(model) and row.mac not in placement.macs and row.left is not None
+    ]
+    return [f"{model.id} does not fit {', '.join(short)}."] if short else []
 
 
 def _aligned(cells: list[tuple[str, ...]], left_columns: int) -> list[str]:

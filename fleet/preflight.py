@@ -8,7 +8,8 @@ from statistics import median
 from fleet import layout
 from fleet.errors import Code, Problem
 from fleet.macfacts import MacFacts
-from fleet.plan import gb, make_plan
+from fleet.memory import gb
+from fleet.plan import Plan
 from fleet.settings import GB, Fleet, Mac
 
 # An env with Ray, vLLM and torch, and room to unpack its packages; measured 4 GB in the lab.
@@ -19,14 +20,17 @@ RESERVE_BYTES = 2 * GB
 CLOCK_SECONDS = 30
 
 
-def check(fleet: Fleet, facts: Mapping[str, MacFacts]) -> list[Problem]:
-    """Everything that is wrong, errors before warnings. `facts` are those of the Macs that were asked."""
-    problems = list(make_plan(fleet, {name: fact.memory_bytes for name, fact in facts.items()}).problems)
+def check(fleet: Fleet, facts: Mapping[str, MacFacts], plan: Plan | None = None) -> list[Problem]:
+    """What is wrong with the Macs, errors before warnings. `facts` are those of the Macs that were asked.
+
+    `plan` says which Mac gets which weights; without it, every Mac gets all. Whether they fit its memory is in there.
+    """
+    problems: list[Problem] = []
     clock = median(fact.clock_epoch for fact in facts.values()) if facts else 0
     for mac in fleet.macs:
         if mac.name in facts:
             problems += _check_machine(mac, facts[mac.name])
-            problems += _check_disk(fleet, mac, facts[mac.name])
+            problems += _check_disk(fleet, plan, mac, facts[mac.name])
             problems += _check_unattended(mac, facts[mac.name], clock)
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
@@ -47,12 +51,13 @@ def _check_machine(mac: Mac, fact: MacFacts) -> Iterator[Problem]:
         yield Problem(Code.MEMORY_DIFFERS, "", mac.name, "memory_gb", given, fix, has)
 
 
-def _check_disk(fleet: Fleet, mac: Mac, fact: MacFacts) -> Iterator[Problem]:
-    """Room for what is not there yet. Any Mac may come to hold any model that fits it."""
+def _check_disk(fleet: Fleet, plan: Plan | None, mac: Mac, fact: MacFacts) -> Iterator[Problem]:
+    """Room for what is not there yet."""
     needed = 0 if f"releases/{fleet.release(mac).id}" in fact.installed else RELEASE_BYTES
-    for model in fleet.models:
-        if model.path.removeprefix(f"{layout.PREFIX}/") not in fact.installed:
-            needed += model.weights.disk_bytes
+    for model in plan.models_on(mac) if plan else fleet.models:
+        for stored in model.stored:
+            if stored.path.removeprefix(f"{layout.PREFIX}/") not in fact.installed:
+                needed += stored.weights.disk_bytes
     if needed and fact.disk_free_bytes < needed + RESERVE_BYTES:
         given, other = f"{gb(fact.disk_free_bytes)} GB", f"{gb(needed + RESERVE_BYTES)} GB"
         yield Problem(Code.DISK_FULL, "", mac.name, "", given, "Make room on its disk.", other)

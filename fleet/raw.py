@@ -50,6 +50,8 @@ class RawFleet:
     ours: bool = False
     """True when the file has a group `head` or `workers`; others are not for us to check."""
     macs: list[RawMac] = field(default_factory=list)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of the Macs of each group."""
     group_data: list[tuple[str, str, Entry]] = field(default_factory=list)
     """Every (group, setting, value) of the files that concern this inventory."""
     problems: list[Problem] = field(default_factory=list)
@@ -87,6 +89,7 @@ def read_raw(inventory: Path, root: Path) -> RawFleet:
     everybody = {entry: None for group in groups for entry, _ in group.hosts}
     if raw.name not in {group.name for group in groups}:
         groups.append(_Group(raw.name, [(entry, {}) for entry in everybody], {}))
+    raw.groups = {group.name: tuple(name_of(entry) for entry, _ in group.hosts) for group in groups}
     files = _group_files(root, root / inventory, raw)
     for group in groups:
         group.data.update(files.get(group.name, {}))

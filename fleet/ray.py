@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 from fleet import layout
-from fleet.plan import usable_bytes
+from fleet.memory import usable_bytes
+from fleet.placement import SLOTS
 from fleet.release import Release
 from fleet.settings import Fleet, Mac
 
 MB = 1024**2
+# How Serve finds a Mac by its name.
+MAC_LABEL = "raylab.io/mac"
+# vllm-metal asks for one of these per Mac and model.
+MLX = "mlx"
 # Beyond this size Ray on macOS refuses an object store unless told otherwise.
 _LARGE_STORE_MB = 2048
 _LOG_BYTES, _LOG_BACKUPS = 64 * MB, 4
@@ -19,7 +25,7 @@ def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str
     """What follows `ray start` on this Mac; the wrapper adds `--block`.
 
     `memory` is the Mac's memory in bytes. Given that, Ray offers what models may take of it, and places a
-    model only where it fits.
+    model only where it fits. Without it Ray goes by its own measure.
     """
     ports = fleet.ports
     if mac.is_head:
@@ -47,12 +53,29 @@ def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str
         f"--max-worker-port={ports.worker_max}",
         f"--num-cpus={fleet.ray_cpus}",
         "--num-gpus=0",
-        # One engine per Mac: each replica asks for the one `mlx` that a Mac has.
-        f"--resources={json.dumps({'mlx': 1}, separators=(',', ':'))}",
+        f"--labels={MAC_LABEL}={label(mac)}",
+        # As many models as memory allows: a replica asks for one `mlx`, and for the one slot of its model, so that
+        # no Mac gets the same model twice.
+        f"--resources={json.dumps(offered(), separators=(',', ':'))}",
         f"--object-store-memory={fleet.object_store_mb * MB}",
         *([f"--memory={usable_bytes(memory)}"] if memory else []),
         "--disable-usage-stats",
     ]
+
+
+def offered() -> dict[str, int]:
+    """What a Mac offers to models, beside CPUs and memory."""
+    return {MLX: SLOTS, **{slot(number): 1 for number in range(SLOTS)}}
+
+
+def slot(number: int) -> str:
+    """The resource that one replica of a model takes of its Mac."""
+    return f"slot-{number}"
+
+
+def label(mac: Mac) -> str:
+    """The Mac's name as a label of its Ray node, which must begin and end with a letter or digit."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", mac.name)[-63:].strip("-_.")
 
 
 def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
@@ -80,7 +103,7 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         # Prompts are nobody's business.
         "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
         # Where the Serve config finds raylab_serving.
-        "PYTHONPATH": layout.LIBEXEC,
+        "PYTHONPATH": fleet.serving.path,
         "VLLM_HOST_IP": mac.node_ip,
         "VLLM_NO_USAGE_STATS": "1",
         # Weights are local files; nothing may look for them elsewhere.

@@ -1,7 +1,8 @@
 """The settings: what a person may write, each with its meaning, unit, default and an example beside it.
 
-A Mac's own settings stand beside its name in the inventory; the fleet's stand in group_data. `Fleet` is what
-every other part of raylab works with. Relative paths count from the folder in which pyinfra runs.
+A Mac's own settings stand beside its name in the inventory; the fleet's stand in group_data, a model's in
+model_settings.py. `Fleet` is what every other part of raylab works with. Relative paths count from the folder in
+which pyinfra runs.
 """
 
 from __future__ import annotations
@@ -11,106 +12,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fleet import layout
-from fleet.origin import Origin
+from fleet.model_settings import Between, Model, Stored, doc
 from fleet.ports import Ports
 from fleet.release import Release
-from fleet.weights import Weights
+from fleet.wheel import CodeWheel
 
-ENGINES = ("vllm",)
 Platform = Literal["osx-arm64", "linux-64"]
 Role = Literal["head", "worker"]
 # Bytes. Apple calls 2^30 bytes a gigabyte of memory, and so does everything here.
 GB = 1024**3
-
-
-def doc(
-    meaning: str, *, example: str, unit: str = "", low: int | None = None, high: int | None = None
-) -> dict[str, Any]:
-    """What a setting means, and the bounds of its value (both allowed)."""
-    return {"doc": meaning, "example": example, "unit": unit, "low": low, "high": high}
-
 
 _PLATFORM = doc("What the artifacts are made for: osx-arm64 for Macs.", example='"osx-arm64"')
 _LOCKS = doc(
     "The folder with conda.lock, wheels.lock and tools.lock. By default locks/<platform>.",
     example='"locks/next"',
 )
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model that the fleet serves: an entry of the setting `models`."""
-
-    id: str = field(metadata=doc("The name clients ask for.", example='"qwen3-8b"'))
-    source: Origin = field(
-        metadata=doc(
-            "Where config.json, the tokenizer and *.safetensors are: a folder on the control machine; hf:OWNER/NAME, "
-            "a repository on Hugging Face; or @mac/NAME:/FOLDER, a folder on a Mac of the fleet. What is not on the "
-            "control machine is fetched to it once.",
-            example='"~/models/Qwen3-8B"',
-        )
-    )
-    revision: str | None = field(
-        default=None,
-        metadata=doc(
-            "Which commit of a repository on Hugging Face, by its 40 hex digits.",
-            example='"b968826d9c46dd6066d109eabc6255188de91218"',
-        ),
-    )
-    private: bool | None = field(
-        default=None,
-        metadata=doc(
-            "True: nobody on the network may read the weights, so they travel encrypted, and slower. By default only "
-            "those of a private repository do.",
-            example="True",
-        ),
-    )
-    engine: str = field(default="vllm", metadata=doc("What runs the model: vllm.", example='"vllm"'))
-    replicas: int | Literal["all"] = field(
-        default="all",
-        metadata=doc(
-            'How many Macs hold the model; "all": every Mac that it fits and that no other model takes.',
-            example="2",
-            low=1,
-        ),
-    )
-    context: int = field(
-        default=4096,
-        metadata=doc(
-            "The longest conversation, prompt and answer together; never more than the model was made for.",
-            unit="tokens",
-            example="32768",
-            low=16,
-        ),
-    )
-    concurrency: int = field(
-        default=4,
-        metadata=doc("Requests that one Mac works on at the same time.", unit="requests", example="16", low=1),
-    )
-    memory_gb: float | None = field(
-        default=None,
-        metadata=doc(
-            "Memory that the model takes on a Mac. By default worked out from weights and context.",
-            unit="GB",
-            example="24.5",
-            low=0,
-        ),
-    )
-    env: dict[str, str] = field(
-        default_factory=dict,
-        metadata=doc("Environment variables of the engine.", example='{"VLLM_LOGGING_LEVEL": "DEBUG"}'),
-    )
-    engine_kwargs: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=doc("Further arguments of the engine, by the engine's names.", example='{"enforce_eager": True}'),
-    )
-    weights: Weights = field(default_factory=Weights)
-    """What the source holds. Read from there, not written by a person; empty until then."""
-
-    @property
-    def path(self) -> str:
-        """Where the weights are on a Mac."""
-        return layout.weights_dir(self.id, self.weights.revision)
 
 
 @dataclass(frozen=True)
@@ -152,6 +68,14 @@ class Mac:
             example='"10.99.0.2"',
         ),
     )
+    thunderbolt: tuple[str, ...] = field(
+        default=(),
+        metadata=doc(
+            "Its Thunderbolt interfaces that raylab may set up, for cables from Mac to Mac: they leave the Thunderbolt "
+            "Bridge, and get addresses of their own. Groups of Macs then talk over them.",
+            example='["en2", "en3"]',
+        ),
+    )
     platform: Platform = field(default="osx-arm64", metadata=_PLATFORM)
     locks: Path = field(default=Path("locks/osx-arm64"), metadata=_LOCKS)
 
@@ -163,6 +87,29 @@ class Mac:
     def is_loopback(self) -> bool:
         """True for the Mac that runs everything itself and talks to nobody."""
         return self.node_ip.startswith("127.")
+
+
+@dataclass(frozen=True)
+class Application:
+    """A Serve application of the user's own, beside raylab's: an entry of the setting `applications`."""
+
+    name: str = field(metadata=doc("Its name in Serve.", example='"rerank"'))
+    route_prefix: str = field(metadata=doc("The path below which it answers.", example='"/rerank"'))
+    import_path: str = field(
+        metadata=doc("The application, or the function that builds it, as module:name.", example='"rerank:app"')
+    )
+    wheel: CodeWheel | None = field(
+        default=None,
+        metadata=doc(
+            "A wheel on the control machine with the code, pure Python. By default the release has it.",
+            example='"dist/rerank-1.0-py3-none-any.whl"',
+            written=Path,
+        ),
+    )
+    args: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=doc("Arguments of the function that builds it.", example='{"model": "qwen3-8b"}'),
+    )
 
 
 @dataclass(frozen=True)
@@ -202,7 +149,8 @@ class Fleet:
     ray_cpus: int = field(
         default=4,
         metadata=doc(
-            "CPU slots that Ray hands out on each Mac; a replica takes one.",
+            "CPU slots that Ray hands out on each Mac. A replica of a model takes a fifth of one, an application's "
+            "replica one unless it says otherwise.",
             unit="slots",
             example="8",
             low=2,
@@ -230,6 +178,23 @@ class Fleet:
             example='[{"id": "qwen3-8b", "source": "~/models/Qwen3-8B"}]',
         ),
     )
+    allowed_origins: tuple[str, ...] = field(
+        default=(),
+        metadata=doc(
+            "Web pages that may ask the fleet from a browser, by scheme, host and port; * for all. By default none.",
+            example='["https://chat.example.org"]',
+        ),
+    )
+    applications: tuple[Application, ...] = field(
+        default=(),
+        metadata=doc(
+            "Further Serve applications of your own, a list of dicts.",
+            example='[{"name": "rerank", "route_prefix": "/rerank", "import_path": "rerank:app", '
+            '"wheel": "dist/rerank-1.0-py3-none-any.whl"}]',
+        ),
+    )
+    serving: CodeWheel = field(default=CodeWheel("", b""), repr=False)
+    """What raylab itself runs inside Ray."""
     releases: dict[Path, Release] = field(default_factory=dict, repr=False)
     """Each folder of locks that a Mac names, read from there."""
 
@@ -248,18 +213,52 @@ class Fleet:
                 return mac
         raise KeyError(name)
 
+    def allowed(self, model: Model) -> tuple[Mac, ...]:
+        """Where a model may run."""
+        return tuple(mac for mac in self.macs if not model.macs or mac.name in model.macs)
+
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        """Everything that the Macs get for models."""
+        return tuple(stored for model in self.models for stored in model.stored)
+
+    @property
+    def code(self) -> tuple[CodeWheel, ...]:
+        """What Ray imports beside the release: raylab's own code first, then that of the applications."""
+        wheels = (self.serving, *(each.wheel for each in self.applications if each.wheel))
+        return tuple({wheel.sha256: wheel for wheel in wheels}.values())
+
     def release(self, mac: Mac) -> Release:
         """What this Mac shall run."""
         return self.releases[mac.locks]
 
 
-# By which name a person sets what: a Mac's settings, the fleet's, a model's.
+# By which name a person sets what: a Mac's settings, the fleet's, a model's, an application's.
 MAC_SETTINGS = {entry.name: entry for entry in fields(Mac) if entry.metadata}
 # `name` would be mistaken for a Mac's.
 FLEET_SETTINGS = {
     "fleet_name" if entry.name == "name" else entry.name: entry for entry in fields(Fleet) if entry.metadata
 }
 MODEL_SETTINGS = {entry.name: entry for entry in fields(Model) if entry.metadata}
+APPLICATION_SETTINGS = {entry.name: entry for entry in fields(Application) if entry.metadata}
 # What only one Mac can have, and what one Mac may have otherwise than the fleet.
-PER_MAC_ONLY = frozenset({"node_ip", "host_name", "memory_gb", "thunderbolt_ip"})
+PER_MAC_ONLY = frozenset({"node_ip", "host_name", "memory_gb", "thunderbolt_ip", "thunderbolt"})
 PER_MAC = PER_MAC_ONLY | {"platform", "locks"}
+
+__all__ = [
+    "APPLICATION_SETTINGS",
+    "FLEET_SETTINGS",
+    "GB",
+    "MAC_SETTINGS",
+    "MODEL_SETTINGS",
+    "PER_MAC",
+    "PER_MAC_ONLY",
+    "Application",
+    "Between",
+    "Fleet",
+    "Mac",
+    "Model",
+    "Platform",
+    "Role",
+    "Stored",
+]

@@ -25,6 +25,13 @@ head = [
 # The workers. Adding a Mac is one more line here, and the same command.
 workers = [
     ("@mac/studio-2", {"node_ip": "192.168.1.22", "memory_gb": 64}),
+    # Two Macs with a Thunderbolt cable from one to the other hold a large model together, faster than over a LAN.
+    # Name the ports that raylab may set up for that, on both:
+    #     ("@mac/studio-3", {"node_ip": "192.168.1.23", "memory_gb": 128, "thunderbolt": ["en2"]}),
+    #     ("@mac/studio-4", {"node_ip": "192.168.1.24", "memory_gb": 128, "thunderbolt": ["en2"]}),
     # Where SSH takes another way than Ray, for example Wi-Fi beside a fast cable, say so:
     ("@mac/mini-1", {"node_ip": "192.168.1.31", "memory_gb": 32, "ssh_hostname": "mini-1.local"}),
 ]
+
+# Groups of your own, by which a model may be kept to some Macs: "macs": "studios".
+studios = ["@mac/studio-1", "@mac/studio-2"]

@@ -10,16 +10,17 @@ from typing import NoReturn
 
 import gevent
 from pyinfra import logger
-from pyinfra.context import state
+from pyinfra.context import host, state
 
 from depot.errors import DepotError
 from depot.fetch import missing
 from fleet.errors import Code, Problem, SettingsError
 from fleet.macfacts import MacFacts
+from fleet.picture import picture
 from fleet.plan import Plan, make_plan
 from fleet.preflight import check
 from macos.facts.report import MacReport
-from roles import sources
+from roles import network, sources
 from roles.context import everyone, the_fleet
 
 _plans: list[Plan] = []
@@ -34,15 +35,49 @@ def plan() -> Plan:
     _settle()
     if not _plans:
         _plans.append(quiet_plan())
-        _show(_plans[0], check(the_fleet(), facts))
+        found = [*_plans[0].problems, *check(the_fleet(), facts, _plans[0]), *network.problems(_plans[0])]
+        _show(_plans[0], sorted(found, key=lambda problem: problem.severity != "error"))
     return _plans[0]
 
 
 def quiet_plan() -> Plan:
-    """The plan, for those who compare with it."""
+    """The plan, for those who compare with it. What the last converge placed stays where it is."""
     facts = everyone(MacReport)
     _settle()
-    return make_plan(the_fleet(), remembered_memory(facts))
+    before = _remembered().get(the_fleet().name)
+    return make_plan(the_fleet(), remembered_memory(facts), before, network.port_reports())
+
+
+def drawn() -> None:
+    """Draw the plan into the file that `--data svg=FILE` names. Changes nothing on any Mac."""
+    if path := host.data.get("svg"):
+        Path(path).write_text(picture(quiet_plan()), encoding="utf-8")
+
+
+def remember(made: Plan) -> None:
+    """Keep where the models are now, for the plans of later runs."""
+    known = _remembered()
+    if known.get(made.fleet.name) != made.placed:
+        _write(_placed_path(), known | {made.fleet.name: made.placed})
+
+
+def _remembered() -> dict[str, dict[str, list[list[str]]]]:
+    """The Macs of each copy of each model, by the fleet's name: several fleets may share a depot."""
+    path = _placed_path()
+    known: dict[str, dict[str, list[list[str]]]] = json.loads(path.read_text()) if path.exists() else {}
+    return known
+
+
+def _placed_path() -> Path:
+    return Path(the_fleet().depot) / "placed.json"
+
+
+def _write(path: Path, content: object) -> None:
+    """As JSON, the whole file or nothing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(content, indent=1))
+    temporary.replace(path)
 
 
 def _settle() -> None:
@@ -100,10 +135,7 @@ def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
     now = {name: size for name, size in known.items() if name in names}
     now |= {name: seen.memory_bytes for name, seen in facts.items()}
     if now != known:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(now, indent=1))
-        temporary.replace(path)
+        _write(path, now)
     return now
 
 

@@ -11,8 +11,8 @@ from fleet.health import Contents
 from fleet.layout import release_dir
 from fleet.prune import amount
 from macos.facts.contents import Manifests, Sums
-from roles import announce
-from roles.context import everyone, the_fleet, the_release
+from roles import announce, weights
+from roles.context import everyone, the_fleet, the_release, this_mac
 
 
 def reread() -> dict[str, tuple[Contents, ...]]:
@@ -34,9 +34,9 @@ def _folders(mac: str, manifests: Mapping[str, Mapping[str, Any]]) -> list[Conte
     # Only the wheels are kept as they came: the conda packages have become the env.
     wheels = None if artifacts is None else [file for file in artifacts if file["name"].endswith(".whl")]
     folders = [_folder(f"wheels of release {release}", wheels_dir(release), wheels, "name", "bytes")]
-    for model in the_fleet().models:
-        weights = manifests.get(model.path, {}).get("files")
-        folders.append(_folder(f"weights of {model.id}", model.path, weights, "path", "size"))
+    for stored in weights.stored_on(the_fleet().mac(mac)):
+        held = manifests.get(stored.path, {}).get("files")
+        folders.append(_folder(f"weights of {stored.id}", stored.path, held, "path", "size"))
     return folders
 
 
@@ -57,8 +57,12 @@ def _below(directory: str, sums: Mapping[str, str]) -> dict[str, str]:
 
 
 def _manifest_arguments() -> dict[str, Any]:
-    return {"folders": (release_dir(the_release().id), *(model.path for model in the_fleet().models))}
+    return {"folders": (release_dir(the_release().id), *_weights())}
 
 
 def _sums_arguments() -> dict[str, Any]:
-    return {"directories": (wheels_dir(the_release().id), *(model.path for model in the_fleet().models))}
+    return {"directories": (wheels_dir(the_release().id), *_weights())}
+
+
+def _weights() -> tuple[str, ...]:
+    return tuple(stored.path for stored in weights.stored_on(this_mac()))

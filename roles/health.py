@@ -58,7 +58,7 @@ def observe() -> dict[str, MacHealth]:
     """What is seen of every Mac of this run."""
     fleet, facts = the_fleet(), everyone(MacReport)
     jobs, nodes = everyone(JobTimes, job_arguments), everyone(NodeReport, report_arguments)
-    whole = {model.path: weights.whole(model) for model in fleet.models}
+    whole = {stored.path: weights.whole(stored) for stored in fleet.stored}
     reread = contents.reread() if host.data.get("deep") else {}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))

@@ -37,7 +37,7 @@ def releases() -> Commands:
 def weights() -> Commands:
     """Weights that no setting names are told, and go with `--data prune=1`: to have them again may take hours."""
     found = host.get_fact(WeightFolders)
-    paths = weights_to_go(found, [model.path for model in the_fleet().models])
+    paths = weights_to_go(found, [stored.path for stored in the_fleet().stored])
     if not paths:
         host.noop("no weights are left over")
     elif host.data.get("prune"):

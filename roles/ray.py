@@ -70,8 +70,6 @@ def node() -> None:
         [
             wrapper("raylab-ray"),
             wrapper("raylab_ray.py"),
-            wrapper("raylab_ingress.py"),
-            wrapper("raylab_serving.py"),
             secret(layout.RAY_TOKEN, secrets().ray_token),
         ],
     )

@@ -1,4 +1,4 @@
-"""Serve: one application with every model, applied by a job on the head whenever the cluster is new."""
+"""Serve: every model and every application, applied by a job on the head whenever the cluster is new."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from roles.context import on, reached, remember, the_fleet
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from fleet.settings import Fleet, Model
+    from fleet.settings import Fleet, Stored
 
 _settled: list[Exception | None] = []
 _settling = RLock()
@@ -64,24 +64,24 @@ def settle() -> None:
             raise _settled[0]
 
 
-def gathered(model: Model) -> Gathered:
-    """The model's files on the control machine, which fetches what it lacks. A second call fetches nothing.
+def gathered(stored: Stored) -> Gathered:
+    """The files on the control machine, which fetches what it lacks. A second call fetches nothing.
 
     Raises DepotError and OSError. Whoever calls it for another Mac meanwhile waits.
     """
     depot = the_fleet().depot
     with _gathering:
-        if isinstance(model.source, MacFolder):
-            _bring(model, model.source, depot)
-        return gather(model, depot)
+        if isinstance(stored.source, MacFolder):
+            _bring(stored, stored.source, depot)
+        return gather(stored, depot)
 
 
 def _on_macs(fleet: Fleet) -> dict[str, Weights]:
     found, problems = {}, []
-    for model in fleet.models:
-        if isinstance(model.source, MacFolder):
+    for stored in fleet.stored:
+        if isinstance(stored.source, MacFolder):
             try:
-                found[model.id] = _weights(model.source, fleet.depot)
+                found[stored.id] = _weights(stored.source, fleet.depot)
             except DepotError as problem:
                 problems.append(str(problem))
     if problems:
@@ -106,7 +106,7 @@ def _weights(source: MacFolder, depot: Path) -> Weights:
     if closed := [name for name in names if name in seen.closed]:
         raise DepotError(f"{source}: the SSH user may not read {', '.join(closed)}. Run chmod a+r on {source.mac}.")
     try:
-        config = json.loads(seen.config)
+        config = json.loads(seen.config or "{}")
     except ValueError as problem:
         raise DepotError(f"{source}: config.json is no JSON: {problem}. Copy the whole model there.") from problem
     if not isinstance(config, dict):
@@ -124,12 +124,12 @@ def _look(mac: Host, source: MacFolder) -> Seen:
     return seen
 
 
-def _bring(model: Model, source: MacFolder, depot: Path) -> None:
+def _bring(stored: Stored, source: MacFolder, depot: Path) -> None:
     """Makes objects of a folder's files, in the revision that `settle` has seen."""
     known = read_manifest(depot, source, None)
-    if known is None or known.revision != model.weights.revision:
-        known = _hashed(model, source)
-        keep(model, depot, known)
+    if known is None or known.revision != stored.weights.revision:
+        known = _hashed(stored, source)
+        keep(stored, depot, known)
     if missing := lacking(depot, known.files):
         _copy(source, missing, Objects(depot))
 
@@ -140,16 +140,16 @@ def _mac(source: MacFolder) -> Host:
     raise DepotError(f"{source}: this run does not reach {source.mac}, and the depot lacks it. Run it with that Mac.")
 
 
-def _hashed(model: Model, source: MacFolder) -> Manifest:
+def _hashed(stored: Stored, source: MacFolder) -> Manifest:
     mac = _mac(source)
-    sizes = dict(model.weights.files)
+    sizes = dict(stored.weights.files)
     _tell(f"depot: {source.mac} reads {volume(sum(sizes.values()))} in {source.path} for their sha256")
     with on(mac):
         sums = mac.get_fact(Sums, folder=source.path, names=tuple(sizes), _sudo=False, _ignore_errors=True)
     if unread := [name for name in sizes if name not in sums]:
         raise DepotError(f"{source}: {source.mac} cannot read {', '.join(unread)}. Look at them, and run it again.")
     files = tuple(WeightsFile(name, size, sums[name]) for name, size in sizes.items())
-    return Manifest(model.weights.revision, files, model.weights.config or {})
+    return Manifest(stored.weights.revision, files, stored.weights.config or {})
 
 
 def _copy(source: MacFolder, files: Sequence[WeightsFile], objects: Objects) -> None:

@@ -16,10 +16,11 @@ from roles.context import the_fleet
 
 @mac_operation("summary.fleet")
 def fleet() -> Commands:
-    """Tells at the end of the run, below pyinfra's own results, what the fleet is now. Touches nothing."""
+    """Tells at the end of the run, below pyinfra's own results, what the fleet is now. Touches nothing on a Mac."""
     host.noop("nothing is left to do")
     if state.is_executing and not _said:
         _said.append(True)
+        announce.remember(announce.plan())
         atexit.register(lambda: print(text(the_fleet()), file=sys.stderr))
     return
     yield
@@ -34,7 +35,8 @@ def text(fleet: Fleet) -> str:
     width = max(len(mac.name) for mac in fleet.macs)
     for row in announce.plan().macs:
         url = f"http://{row.mac.node_ip}:{port}/v1"
-        rows.append(f"  {row.mac.name:<{width}}  {row.mac.role:<6}  {url:<30}  {row.model.id if row.model else '-'}")
+        models = ", ".join(held.model.id for held in row.held) or "-"
+        rows.append(f"  {row.mac.name:<{width}}  {row.mac.role:<6}  {url:<30}  {models}")
     failed = sorted(mac.name for mac in state.failed_hosts)
     lines = ["", f"Fleet {fleet.name}", *rows]
     if failed:

@@ -6,19 +6,19 @@ from functools import partial
 from typing import Any
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import state
+from pyinfra.context import host, state
 
 from depot.errors import DepotError
 from depot.fanout.parcel import Item, Parcel
 from fleet.layout import model_dir
 from fleet.manifest import read_manifest
-from fleet.settings import Model
+from fleet.settings import Mac, Stored
 from macos.facts.objects import Views
 from macos.operations import files, objects
 from macos.operations.files import Directory, TextFile
-from roles import relay
+from roles import announce, relay
 from roles.announce import end, say
-from roles.context import everyone, the_fleet
+from roles.context import everyone, the_fleet, this_mac
 from roles.sources import gathered
 
 MANIFEST = "manifest.json"
@@ -26,30 +26,38 @@ MANIFEST = "manifest.json"
 
 @deploy("Weights")
 def copied() -> None:
-    """Each model's files; only what is missing or differs is sent. The manifest comes last."""
+    """The files of each model that this Mac may run; only what differs is sent. The manifest comes last."""
     try:
-        for model in the_fleet().models:
-            _copied(model)
+        # In pyinfra's own loop: the Macs' steps for one model stay together, though not every Mac has every model.
+        for stored in host.loop(the_fleet().stored):  # type: ignore[no-untyped-call]
+            if stored in stored_on(this_mac()):
+                _copied(stored)
     except (DepotError, OSError) as error:
         say(f"error: models: {error} No Mac was touched.")
         end(2)
 
 
-def _copied(model: Model) -> None:
-    manifest = gathered(model).manifest
+def stored_on(mac: Mac) -> tuple[Stored, ...]:
+    """What a Mac keeps for models."""
+    return tuple(stored for model in announce.quiet_plan().models_on(mac) for stored in model.stored)
+
+
+def _copied(stored: Stored) -> None:
+    manifest = gathered(stored).manifest
     size = f"{len(manifest.files)} files, {manifest.size / 1e6:.1f} MB"
-    files.tree([Directory(model_dir(model.id)), Directory(model.path)], name=f"Folder of {model.id}")
-    relay.arrived(parcel(model), name=f"Weights of {model.id}: {size}")
-    objects.view(model.path, _objects(model), name=f"Files of {model.id} by name")
-    files.tree(files=[TextFile(f"{model.path}/{MANIFEST}", manifest.text())], name=f"Manifest of {model.id}")
+    files.tree([Directory(model_dir(stored.id)), Directory(stored.path)], name=f"Folder of {stored.id}")
+    relay.arrived(parcel(stored), name=f"Weights of {stored.id}: {size}")
+    objects.view(stored.path, _objects(stored), name=f"Files of {stored.id} by name")
+    files.tree(files=[TextFile(f"{stored.path}/{MANIFEST}", manifest.text())], name=f"Manifest of {stored.id}")
 
 
-def parcel(model: Model) -> Parcel:
-    """A model's weights, for every Mac of this run."""
-    found = gathered(model)
+def parcel(stored: Stored) -> Parcel:
+    """The weights of a model, or of an adapter, for those Macs of this run that may run it."""
+    found = gathered(stored)
     items = tuple(Item(file.path, file.sha256, file.size, found.files[file.path]) for file in found.manifest.files)
-    macs = tuple(mac.name for mac in state.inventory.get_active_hosts())
-    return Parcel(f"weights of {model.id}", _once(items), macs, found.private)
+    reached = [the_fleet().mac(mac.name) for mac in state.inventory.get_active_hosts()]
+    macs = tuple(mac.name for mac in reached if stored in stored_on(mac))
+    return Parcel(f"weights of {stored.id}", _once(items), macs, found.private)
 
 
 def _once(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -57,17 +65,17 @@ def _once(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple({item.sha256: item for item in items}.values())
 
 
-def _objects(model: Model) -> dict[str, str]:
-    return {file.path: file.sha256 for file in gathered(model).manifest.files}
+def _objects(stored: Stored) -> dict[str, str]:
+    return {file.path: file.sha256 for file in gathered(stored).manifest.files}
 
 
-def whole(model: Model) -> dict[str, bool]:
-    """By Mac: whether it has every file of this model. Fetches nothing: a fleet that serves a model knows it."""
-    known = read_manifest(the_fleet().depot, model.source, model.revision)
-    if known is None or known.revision != model.weights.revision:
+def whole(stored: Stored) -> dict[str, bool]:
+    """By Mac: whether it has every file. Fetches nothing: a fleet that serves a model knows it."""
+    known = read_manifest(the_fleet().depot, stored.source, stored.revision)
+    if known is None or known.revision != stored.weights.revision:
         return {}
     wanted = {file.path: file.sha256 for file in known.files}
-    found = everyone(Views, partial(_view_arguments, model.path, tuple(wanted.items())))
+    found = everyone(Views, partial(_view_arguments, stored.path, tuple(wanted.items())))
     return {name: len(right) == len(wanted) for name, right in found.items()}
 
 

@@ -1,14 +1,15 @@
 """What all Macs of every fleet share, unless a file of group_data that is named after a fleet says otherwise.
 
-Every setting with its meaning, unit and default is in fleet/settings.py. Relative paths count from the folder
-in which you run pyinfra.
+Every setting with its meaning, unit and default is in fleet/settings.py, those of a model in
+fleet/model_settings.py. Relative paths count from the folder in which you run pyinfra.
 """
 
 # How to get in: an administrator's account with Remote Login (System Settings > General > Sharing), your
 # public key in its ~/.ssh/authorized_keys, and sudo without a password for it.
 ssh_user = "admin"
 
-# What the fleet serves. A Mac holds one model; with replicas "all" every Mac that can hold it does.
+# What the fleet serves. A Mac holds as many models as fit its memory: the plan at the start of every run shows which,
+# and a model that fits nowhere ends the run before any Mac is touched.
 models = [
     {
         # The name that clients ask for.
@@ -20,10 +21,40 @@ models = [
         #     "source": "@mac/studio-1:/Users/admin/models/Qwen3-8B",
         "source": "~/models/Qwen3-8B",
         "engine": "vllm",
+        # How many Macs hold it: "all" that it fits, a number, or as many as requests need: {"min": 1, "max": 3}.
         "replicas": "all",
         # Tokens of the longest conversation, and how many requests a Mac works on at once. Both cost memory:
-        # the plan at the start of every run shows how much.
+        # the plan shows how much.
         "context": 16384,
         "concurrency": 8,
+        # Further names for it, say for programs that know no other:
+        #     "aliases": ["gpt-4o"],
+        # Where it may run: names of Macs, or one of the inventory's groups. By default everywhere.
+        #     "macs": "studios",
+        # LoRA adapters, which clients ask for by these names. Only vllm has them.
+        #     "adapters": {"qwen3-8b-support": "~/adapters/support"},
+        # For requests that say nothing of it, the longest answer in tokens; and another chat template.
+        #     "max_tokens": 2048, "chat_template": "templates/qwen3-no-think.jinja",
     },
+    # One that no single Mac can hold: mlx-lm shares it out to the smallest group of Macs that can.
+    # {
+    #     "id": "qwen3-235b",
+    #     "source": "~/models/Qwen3-235B-A22B-4bit",
+    #     "engine": "mlx",
+    #     "shape": "group",
+    #     "context": 32768,
+    # },
 ]
+
+# Web pages that may ask the fleet from a browser; by default none.
+#     allowed_origins = ["https://chat.example.org"]
+
+# Serve applications of your own, which answer below a path of theirs on every Mac.
+#     applications = [
+#         {
+#             "name": "rerank",
+#             "route_prefix": "/rerank",
+#             "import_path": "rerank:app",
+#             "wheel": "dist/rerank-1.0-py3-none-any.whl",
+#         },
+#     ]

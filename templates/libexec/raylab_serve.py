@@ -6,6 +6,7 @@ launchd. Reads the token from RAY_AUTH_TOKEN_PATH. Output is the log: one line w
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
@@ -29,6 +30,8 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 EMPTY_POLLS = 4
 # The same config is not sent again sooner than this, then twice that, and so on.
 RETRY_S, RETRY_MOST_S = 60.0, 900.0
+# Serve's own figure is 2: how often a replica that stops looks whether its requests are done.
+NUDGE_S = 2.1
 
 Config = Mapping[str, Any]
 
@@ -39,10 +42,13 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """What to do now, and why. `clear` means: first take the applications away, since they are stuck."""
+    """What to do now, and why."""
 
     reason: str
-    clear: bool = False
+    clear: tuple[str, ...] = ()
+    """Applications to take away first, since they are stuck."""
+    given_up: tuple[tuple[str, str], ...] = ()
+    """Deployments, each with its application, that Serve is to try again."""
 
 
 def say(text: str) -> None:
@@ -73,22 +79,45 @@ def is_empty(details: Config) -> bool:
     return not details.get("applications")
 
 
-def is_stuck(details: Config) -> bool:
-    """Whether an application has failed for good with no replica of a model left: Serve has given up."""
-    return any(
-        application.get("status") == "DEPLOY_FAILED" and not _running(application)
-        for application in details.get("applications", {}).values()
+def stuck(details: Config) -> tuple[str, ...]:
+    """Applications that have failed for good with no replica of a model left: Serve has given up."""
+    return tuple(
+        name
+        for name, application in sorted(details.get("applications", {}).items())
+        if application.get("status") == "DEPLOY_FAILED" and not _running(application)
     )
+
+
+def given_up(details: Config) -> tuple[tuple[str, str], ...]:
+    """Deployments that Serve starts no more, as (application, deployment): their replicas failed at every start."""
+    return tuple(
+        (name, deployment)
+        for name, application in sorted(details.get("applications", {}).items())
+        for deployment, about in sorted(application.get("deployments", {}).items())
+        if about.get("status") == "DEPLOY_FAILED" and not _running_replicas(about)
+    )
+
+
+def nudged(wanted: Config, deployments: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The config with a figure of these deployments changed that matters to nobody: Serve then counts from 0 again."""
+    config = copy.deepcopy(dict(wanted))
+    for application in config["applications"]:
+        overrides = {override["name"]: override for override in application.get("deployments", [])}
+        for owner, name in deployments:
+            if owner == application["name"]:
+                overrides.setdefault(name, {"name": name})["graceful_shutdown_wait_loop_s"] = NUDGE_S
+        application["deployments"] = list(overrides.values())
+    return config
 
 
 def _running(application: Config) -> int:
     """Replicas that run a model; those of the ingress alone answer nobody."""
-    return sum(
-        replica.get("state") == "RUNNING"
-        for name, deployment in application.get("deployments", {}).items()
-        if not name.endswith("Ingress")
-        for replica in deployment.get("replicas", [])
-    )
+    deployments = application.get("deployments", {}).items()
+    return sum(_running_replicas(about) for name, about in deployments if not name.endswith("Ingress"))
+
+
+def _running_replicas(deployment: Config) -> int:
+    return sum(replica.get("state") == "RUNNING" for replica in deployment.get("replicas", []))
 
 
 def next_step(wanted: Config, details: Config, empty_polls: int) -> Step | None:
@@ -97,8 +126,10 @@ def next_step(wanted: Config, details: Config, empty_polls: int) -> Step | None:
         return None
     if reasons := differences(wanted, details):
         return Step("; ".join(reasons))
-    if is_stuck(details):
-        return Step("deployment failed", clear=True)
+    if failed := stuck(details):
+        return Step(f"deployment of {', '.join(failed)} failed", clear=failed)
+    if lost := given_up(details):
+        return Step(f"Serve has given up {', '.join(deployment for _, deployment in lost)}", given_up=lost)
     return None
 
 
@@ -107,8 +138,7 @@ def summary(details: Config) -> str:
     parts = []
     for name, application in sorted(details.get("applications", {}).items()):
         deployments = [
-            f"{deployment} {sum(r.get('state') == 'RUNNING' for r in about.get('replicas', []))}"
-            f"/{about.get('target_num_replicas', '?')}"
+            f"{deployment} {_running_replicas(about)}/{about.get('target_num_replicas', '?')}"
             for deployment, about in sorted(application.get("deployments", {}).items())
         ]
         inside = ", ".join(deployments) or "no deployments yet"
@@ -210,15 +240,20 @@ class Keeper:
         """Sends the config. Raises Unavailable."""
         say(f"applying the config: {step.reason}")
         if step.clear:
-            self.dashboard.call("PUT", API, {**wanted, "applications": []})
-            self.wait_until_empty()
+            others = [each for each in wanted["applications"] if each["name"] not in step.clear]
+            self.dashboard.call("PUT", API, {**wanted, "applications": others})
+            self.wait_until_gone(step.clear)
+        if step.given_up:
+            self.dashboard.call("PUT", API, nudged(wanted, step.given_up))
         self.dashboard.call("PUT", API, wanted)
         say("config accepted")
 
-    def wait_until_empty(self) -> None:
-        """Waits, for a minute at most, until no application is left. Raises Unavailable."""
+    def wait_until_gone(self, names: Sequence[str]) -> None:
+        """Waits, for a minute at most, until none of these applications is left. Raises Unavailable."""
         deadline = time.monotonic() + TIMEOUT_S
-        while not is_empty(self.dashboard.call("GET", API)) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if not set(names) & self.dashboard.call("GET", API).get("applications", {}).keys():
+                return
             time.sleep(POLL_S)
 
     def tell(self, text: str) -> None:

@@ -16,9 +16,15 @@ from fleet.health import Contents
 from fleet.layout import release_dir
 from fleet.settings import Fleet
 from macos.facts.contents import Manifests, Sums
-from roles import contents
+from roles import contents, weights
 
 A, B = ("a" * 64, "b" * 64)
+
+
+@pytest.fixture(autouse=True)
+def held(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan gives every Mac every model; it has tests of its own."""
+    monkeypatch.setattr(weights, "stored_on", lambda mac: fleet.stored)
 
 
 def reread(responses: Responses) -> dict[str, tuple[Contents, ...]]:
@@ -43,13 +49,13 @@ def answers(fleet: Fleet, manifests: bool = True) -> Responses:
 def test_wheels_and_weights_are_compared_with_what_the_mac_was_given(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [wheels, weights] = reread(answers(fleet))["@fake/alpha"]
+    [wheels, held] = reread(answers(fleet))["@fake/alpha"]
     release, model = fleet.release(fleet.head).id, fleet.models[0]
     assert wheels == Contents(
         f"wheels of release {release}", wheels_dir(release), {"a.whl": A}, 4 * 10**9, {"a.whl": A}
     )
-    assert (weights.title, weights.path) == (f"weights of {model.id}", model.path)
-    assert (weights.files, weights.found["sub/x"]) == ({"sub/x": B}, A)
+    assert (held.title, held.path) == (f"weights of {model.id}", model.path)
+    assert (held.files, held.found["sub/x"]) == ({"sub/x": B}, A)
     assert "@fake/alpha: reads 2 files again, 4.1 GB; this takes a while\n" in capsys.readouterr().err
 
 

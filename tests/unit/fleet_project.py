@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 from fleet.errors import SettingsError
@@ -85,6 +86,16 @@ class Project:
         self.write(f"{folder}/model.safetensors", "")
         # A sparse file: as large as asked, without taking room.
         os.truncate(self.root / folder / "model.safetensors", tensor_bytes)
+
+    def adapter(self, folder: str, size: int = 64) -> None:
+        self.write(f"{folder}/adapter_config.json", '{"r": 16}')
+        self.write(f"{folder}/adapter_model.safetensors", "")
+        os.truncate(self.root / folder / "adapter_model.safetensors", size)
+
+    def wheel(self, name: str) -> None:
+        """Of pure Python, with a module called after it."""
+        with zipfile.ZipFile(self.write(name, ""), "w") as archive:
+            archive.writestr("rerank.py", "app = None\n")
 
     def load(self, inventory: str = "inventory/lab.py") -> Fleet:
         return load(Path(inventory), self.root)

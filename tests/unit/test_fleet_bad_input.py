@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import wrong_inputs
+import wrong_inputs_engines
+import wrong_inputs_fleet
+import wrong_inputs_models
 import wrong_inputs_served
 import wrong_inputs_sources
 from fleet_project import Project
@@ -13,7 +16,14 @@ from wrong_inputs import ALL, LAB, Wrong, secret, setting
 
 from fleet.errors import Code
 
-WRONG = [*wrong_inputs.WRONG, *wrong_inputs_served.WRONG, *wrong_inputs_sources.WRONG]
+WRONG = [
+    *wrong_inputs.WRONG,
+    *wrong_inputs_engines.WRONG,
+    *wrong_inputs_fleet.WRONG,
+    *wrong_inputs_models.WRONG,
+    *wrong_inputs_served.WRONG,
+    *wrong_inputs_sources.WRONG,
+]
 
 
 @pytest.fixture
@@ -44,6 +54,33 @@ def test_all_mistakes_are_told_at_once(project: Project) -> None:
     lines = project.problems()
     assert len(lines) == 3
     assert all(text in line for text, line in zip(expected, lines, strict=True))
+
+
+def test_all_mistakes_of_a_model_are_told_at_once(project: Project) -> None:
+    project.change(
+        ALL,
+        '"context": 512,',
+        """"context": 4096, "shape": 5, "aliases": ["tiny"], "macs": ["delta"], "chat_template": "nowhere",
+        "adapters": {"a": "adapters/a"}, "engine_kwargs": {"tensor_parallel_size": 2, "colour": 1},
+        "serve": {"name": "x"},""",
+    )
+    project.change(ALL, "platform =", 'applications = [{"name": "llm"}]\nplatform =')
+    fields = [line.split(": ")[1] for line in project.problems()]
+    assert sorted(fields) == [
+        "applications[0]",
+        "applications[0]",
+        "applications[0].name",
+        "models[0].adapters",
+        "models[0].adapters.a",
+        "models[0].aliases",
+        "models[0].chat_template",
+        "models[0].context",
+        "models[0].engine_kwargs.colour",
+        "models[0].engine_kwargs.tensor_parallel_size",
+        "models[0].macs",
+        "models[0].serve.name",
+        "models[0].shape",
+    ]
 
 
 def test_a_token_of_our_own_is_no_problem(project: Project) -> None:

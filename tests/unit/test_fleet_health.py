@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.health import Answer, Check, Cluster, Contents, Job, MacHealth, deployment_name, evaluate
+from fleet.health import Answer, Check, Cluster, Contents, Job, MacHealth, evaluate
 from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
+from fleet.serve import deployment_name
 from fleet.settings import Fleet
 
 FACTS = MacFacts.parse("")
@@ -45,9 +46,9 @@ def well(fleet: Fleet) -> dict[str, MacHealth]:
 def cluster(fleet: Fleet) -> Cluster:
     """Ray and Serve as they should be."""
     return Cluster(
-        nodes={mac.node_ip: {"mlx": 1.0} for mac in fleet.macs},
+        nodes={mac.node_ip: {"mlx": 64.0} for mac in fleet.macs},
         application="RUNNING",
-        replicas={deployment_name(fleet.models[0].id): len(fleet.macs), "FleetIngress": len(fleet.macs)},
+        replicas={deployment_name(fleet.models[0]): len(fleet.macs), "FleetIngress": len(fleet.macs)},
     )
 
 
@@ -98,7 +99,7 @@ def test_a_fault_of_one_mac_is_one_wrong_check(fleet: Fleet, fault: str) -> None
 
 def test_a_mac_that_is_not_in_the_cluster_and_a_stranger_that_is(fleet: Fleet) -> None:
     seen = cluster(fleet)
-    nodes = {**seen.nodes, "10.77.0.99": {"mlx": 1.0}}
+    nodes = {**seen.nodes, "10.77.0.99": {"mlx": 64.0}}
     del nodes["10.77.0.13"]
     found = wrong(fleet, well(fleet), replace(seen, nodes=nodes))
     assert [check.name for check in found] == ["Ray nodes"]
@@ -121,10 +122,6 @@ def test_a_head_that_does_not_answer(fleet: Fleet) -> None:
 def test_without_the_head_the_cluster_is_not_judged(fleet: Fleet) -> None:
     macs = {"beta": well(fleet)["beta"]}
     assert wrong(fleet, macs, None) == []
-
-
-def test_serve_names_a_deployment_after_its_model() -> None:
-    assert deployment_name("Qwen/Qwen3-0.6B") == "LLMServer:Qwen--Qwen3-0_6B"
 
 
 A, B = ("a" * 64, "b" * 64)

@@ -9,6 +9,7 @@ import pytest
 from fleet_project import Project
 
 from fleet.macfacts import MacFacts
+from fleet.plan import make_plan
 from fleet.preflight import check
 from fleet.settings import GB, Fleet
 
@@ -119,12 +120,22 @@ def test_what_is_installed_needs_no_more_room(fleet: Fleet) -> None:
     assert told(fleet, disk_free_bytes=GB, installed=frozenset({release, weights})) == []
 
 
-def test_a_model_too_big_for_every_mac(tmp_path: Path) -> None:
+def test_adapters_need_room_too(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    project.change("inventory/group_data/all.py", '"context": 512,', '"memory_gb": 100,')
+    project.adapter("adapters/support", 3 * GB)
+    project.change("inventory/group_data/all.py", '"context": 512,', '"adapters": {"support": "adapters/support"},')
+    line = "beta: 10.0 GB are free on the disk, 11.0 GB are needed. Make room on its disk."
+    assert told(project.load(), disk_free_bytes=10 * GB) == [("error", line)]
+
+
+def test_a_mac_needs_room_for_its_own_models_only(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.model("models/tiny", 3 * GB)
+    project.change("inventory/group_data/all.py", '"context": 512,', '"macs": ["alpha"], "context": 512,')
     fleet = project.load()
-    (problem,) = check(fleet, healthy(fleet))
-    assert problem.line().startswith("models[0]: model tiny fits no Mac: it needs 100.0 GB, and alpha, the largest")
+    facts = {name: replace(fact, disk_free_bytes=9 * GB) for name, fact in healthy(fleet).items()}
+    assert [problem.mac for problem in check(fleet, facts, make_plan(fleet, {}))] == ["alpha"]
+    assert [problem.mac for problem in check(fleet, facts)] == ["alpha", "beta", "gamma"]
 
 
 def test_memory_that_the_inventory_has_wrong(tmp_path: Path) -> None:

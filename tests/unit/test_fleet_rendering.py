@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,18 @@ from fleet_project import Project
 
 from fleet.jobs import job, jobs
 from fleet.layout import LABELS, log_path, plist_path, weights_dir
+from fleet.memory import usable_bytes
 from fleet.names import hosts_block
-from fleet.plan import make_plan, need_of
+from fleet.plan import make_plan
 from fleet.ports import Ports, clashes
-from fleet.ray import ray_arguments, ray_environment
+from fleet.ray import label, ray_arguments, ray_environment
 from fleet.serve import serve_config
 from fleet.settings import GB, Fleet
 from fleet.store import store_config
 
 ALL = "inventory/group_data/all.py"
+# One for each model that a Mac may hold, and one by the number of each.
+OFFERED = '{"mlx":64,' + ",".join(f'"slot-{number}":1' for number in range(64)) + "}"
 
 
 @pytest.fixture
@@ -55,7 +59,8 @@ def test_ray_on_the_head(fleet: Fleet) -> None:
         "--max-worker-port=10299",
         "--num-cpus=4",
         "--num-gpus=0",
-        '--resources={"mlx":1}',
+        "--labels=raylab.io/mac=alpha",
+        f"--resources={OFFERED}",
         "--object-store-memory=1073741824",
         "--disable-usage-stats",
     ]
@@ -65,11 +70,17 @@ def test_ray_on_a_worker(fleet: Fleet) -> None:
     arguments = ray_arguments(fleet, fleet.mac("beta"))
     assert arguments[:2] == ["--address=10.77.0.11:6379", "--node-ip-address=10.77.0.12"]
     assert not [text for text in arguments if text.startswith(("--head", "--port", "--temp-dir", "--dashboard-port"))]
-    assert arguments[2:] == ray_arguments(fleet, fleet.head)[7:]
+    rest = [text for text in ray_arguments(fleet, fleet.head)[7:] if not text.startswith("--labels=")]
+    assert [text for text in arguments[2:] if text != "--labels=raylab.io/mac=beta"] == rest
 
 
 def test_ray_offers_the_memory_that_models_may_take(fleet: Fleet) -> None:
-    assert f"--memory={48 * GB}" in ray_arguments(fleet, fleet.head, memory=64 * GB)
+    assert f"--memory={usable_bytes(64 * GB)}" in ray_arguments(fleet, fleet.head, memory=64 * GB)
+
+
+@pytest.mark.parametrize(("name", "value"), [("@local", "local"), ("mac_2", "mac_2"), ("x" * 70 + "-", "x" * 62)])
+def test_a_macs_name_as_a_label(fleet: Fleet, name: str, value: str) -> None:
+    assert label(replace(fleet.head, name=name)) == value
 
 
 def test_the_environment_of_a_worker(fleet: Fleet) -> None:
@@ -95,7 +106,7 @@ def test_the_environment_of_a_worker(fleet: Fleet) -> None:
         "RAY_ROTATION_BACKUP_COUNT": "4",
         "RAY_agent_register_timeout_ms": "180000",
         "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
-        "PYTHONPATH": "/opt/raylab/libexec",
+        "PYTHONPATH": fleet.serving.path,
         "VLLM_HOST_IP": "10.77.0.12",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
@@ -138,68 +149,6 @@ def test_every_port_of_the_table_is_used(fleet: Fleet, project: Project) -> None
     ports = fleet.ports
     unused = [name for name, port in ports.single().items() if str(port) not in written]
     assert unused == ["relay"]  # that one is told to the relay's agents when they start
-
-
-def test_the_serve_config(project: Project) -> None:
-    project.change(
-        ALL, '"context": 512,', '"context": 512, "env": {"A": "1"}, "engine_kwargs": {"enforce_eager": True},'
-    )
-    fleet = project.load()
-    assert serve_config(fleet, make_plan(fleet, {})) == {
-        "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": 8000},
-        "applications": [
-            {
-                "name": "llm",
-                "route_prefix": "/",
-                "import_path": "ray.serve.llm:build_openai_app",
-                "args": {
-                    "llm_configs": [
-                        {
-                            "model_loading_config": {
-                                "model_id": "tiny",
-                                "model_source": fleet.models[0].path,
-                            },
-                            "accelerator_config": {"kind": "cpu"},
-                            "callback_config": {"callback_class": "raylab_serving.LocalWeights"},
-                            "placement_group_config": {"bundle_per_worker": {"CPU": 1, "mlx": 1}},
-                            "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
-                            "deployment_config": {
-                                "num_replicas": 3,
-                                "graceful_shutdown_timeout_s": 300,
-                                "health_check_period_s": 2,
-                                "health_check_timeout_s": 30,
-                            },
-                            "runtime_env": {"env_vars": {"A": "1"}},
-                        }
-                    ],
-                    "ingress_cls_config": {"ingress_cls": "raylab_ingress:FleetIngress"},
-                    "ingress_deployment_config": {
-                        "num_replicas": 3,
-                        "max_replicas_per_node": 1,
-                        "max_ongoing_requests": 1000,
-                        "ray_actor_options": {"num_cpus": 0.1},
-                    },
-                },
-            }
-        ],
-    }
-
-
-def test_a_model_asks_for_memory_where_not_every_mac_has_it(project: Project) -> None:
-    project.change(ALL, '"context": 512,', '"memory_gb": 20,')
-    fleet = project.load()
-    plan = make_plan(fleet, {"alpha": 64 * GB, "beta": 16 * GB, "gamma": 64 * GB})
-    (application,) = serve_config(fleet, plan)["applications"]
-    (config,) = application["args"]["llm_configs"]
-    assert config["placement_group_config"]["bundle_per_worker"]["memory"] == need_of(fleet.models[0]).total
-    assert config["deployment_config"]["num_replicas"] == 2
-
-
-def test_without_models_there_is_no_application(project: Project) -> None:
-    project.write("inventory/group_data/lab.py", "models = []\n")
-    fleet = project.load()
-    assert serve_config(fleet, make_plan(fleet, {}))["applications"] == []
 
 
 def test_the_mac_alone_serves_itself_only(project: Project) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.origin import Folder
-from fleet.settings import FLEET_SETTINGS, MAC_SETTINGS, MODEL_SETTINGS
+from fleet.origin import Folder, Repository
+from fleet.settings import APPLICATION_SETTINGS, FLEET_SETTINGS, MAC_SETTINGS, MODEL_SETTINGS, Application, Stored
 
 LAB = "inventory/lab.py"
 ALL = "inventory/group_data/all.py"
@@ -105,7 +105,108 @@ def test_without_secrets_folder_a_fleet_keeps_them_in_the_home(
     assert project.load().secrets == project.root / ".raylab/lab"
 
 
+def model(project: Project, text: str) -> None:
+    """The model has these settings, too."""
+    project.change(ALL, '"context": 512,', f'"context": 512, {text}')
+
+
+def test_a_model_with_every_name_that_clients_may_ask_for(project: Project) -> None:
+    project.adapter("adapters/support")
+    commit = "b968826d9c46dd6066d109eabc6255188de91218"
+    model(project, f'"aliases": ["gpt-4o"], "adapters": {{"a": "adapters/support", "b": "hf:acme/b@{commit}"}},')
+    (found,) = project.load().models
+    assert found.names == ("tiny", "gpt-4o", "a", "b")
+    here, there = found.adapters
+    assert here.source == Folder("adapters/support", project.root / "adapters/support")
+    assert re.fullmatch(r"/opt/raylab/weights/a/[0-9a-f]{12}", here.path)
+    assert there == Stored("b", Repository("acme/b"), commit)
+    assert [stored.id for stored in project.load().stored] == ["tiny", "a", "b"]
+
+
+def test_a_model_may_run_on_some_macs_by_name_or_group(project: Project) -> None:
+    def allowed(written: str) -> list[str]:
+        project.change(ALL, '"context": 512,', f'"macs": {written}, "context": 512,')
+        fleet = project.load()
+        project.change(ALL, f'"macs": {written}, ', "")
+        return [mac.name for mac in fleet.allowed(fleet.models[0])]
+
+    assert allowed('["gamma", "alpha"]') == ["alpha", "gamma"]
+    assert allowed('"workers"') == ["beta", "gamma"]
+    assert allowed('"beta"') == ["beta"]
+    assert allowed('"lab"') == ["alpha", "beta", "gamma"]
+    project.write(LAB, (project.root / LAB).read_text() + 'studios = ["@mac/gamma"]\n')
+    assert allowed('"studios"') == ["gamma"]
+
+
+def test_the_shapes_and_numbers_of_a_model(project: Project) -> None:
+    model(project, '"engine": "mlx", "shape": "group", "replicas": {"min": 1, "max": 3}, "queue": 5, "max_tokens": 9,')
+    (found,) = project.load().models
+    assert (found.engine, found.shape, found.replicas) == ("mlx", "group", {"min": 1, "max": 3})
+    assert (found.queue, found.max_tokens) == (5, 9)
+
+
+def test_a_chat_template_is_read_here(project: Project) -> None:
+    project.write("templates/chat.jinja", "{{ messages }}")
+    model(project, '"chat_template": "templates/chat.jinja",')
+    assert project.load().models[0].template == "{{ messages }}"
+
+
+def test_a_model_of_a_whole_llm_config(project: Project) -> None:
+    text = "model_loading_config: {model_id: acme/whole, model_source: /models/whole}\n"
+    project.write("serve/whole.yaml", text + "deployment_config: {num_replicas: 2}\n")
+    project.change(ALL, "models = [", 'models = [\n    {"llm_config": "serve/whole.yaml", "memory_gb": 8},')
+    whole, tiny = project.load().models
+    assert (whole.id, whole.source, whole.replicas, whole.memory_gb) == ("acme/whole", None, 2, 8)
+    assert whole.config is not None
+    assert whole.config["model_loading_config"]["model_source"] == "/models/whole"
+    assert [stored.id for stored in project.load().stored] == [tiny.id]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "replicas"),
+    [
+        ("{autoscaling_config: {min_replicas: 1, max_replicas: 2}}", {"min": 1, "max": 2}),
+        ("{num_replicas: auto}", {"min": 1, "max": 3}),
+        ("{}", 1),
+    ],
+)
+def test_the_replicas_of_a_whole_llm_config(project: Project, deployment: str, replicas: object) -> None:
+    text = "model_loading_config: {model_id: whole, model_source: /models/whole}\n"
+    bundles = "placement_group_config: {bundles: [{mlx: 1}]}\n"
+    project.write("serve/whole.yaml", f"{text}{bundles}deployment_config: {deployment}\n")
+    project.change(ALL, "models = [", 'models = [\n    {"llm_config": "serve/whole.yaml", "memory_gb": 8},')
+    assert project.load().models[0].replicas == replicas
+
+
+def test_applications_of_the_user_and_who_may_ask(project: Project) -> None:
+    project.wheel("dist/rerank-1.0-py3-none-any.whl")
+    project.change(
+        ALL,
+        "platform =",
+        'allowed_origins = ["https://chat.example.org", "http://localhost:3000", "*"]\n'
+        'applications = [{"name": "rerank", "route_prefix": "/rerank", "import_path": "rerank:app",\n'
+        '    "wheel": "dist/rerank-1.0-py3-none-any.whl", "args": {"size": 2}}]\nplatform =',
+    )
+    fleet = project.load()
+    assert fleet.allowed_origins == ("https://chat.example.org", "http://localhost:3000", "*")
+    (rerank,) = fleet.applications
+    assert rerank == Application("rerank", "/rerank", "rerank:app", rerank.wheel, {"size": 2})
+    assert [wheel.file for wheel in fleet.code] == [
+        "raylab_serving-0.1.0-py3-none-any.whl",
+        "rerank-1.0-py3-none-any.whl",
+    ]
+
+
+def test_thunderbolt_ports_belong_to_one_mac(project: Project) -> None:
+    project.change(LAB, '"10.77.0.12"', '"10.77.0.12", "thunderbolt": ["en2", "en3"]')
+    assert [mac.thunderbolt for mac in project.load().macs] == [(), ("en2", "en3"), ()]
+
+
 def test_every_setting_has_a_meaning_and_an_example() -> None:
-    for setting in (*MAC_SETTINGS.values(), *FLEET_SETTINGS.values(), *MODEL_SETTINGS.values()):
+    for setting in [
+        setting
+        for settings in (MAC_SETTINGS, FLEET_SETTINGS, MODEL_SETTINGS, APPLICATION_SETTINGS)
+        for setting in settings.values()
+    ]:
         assert setting.metadata["doc"].endswith("."), setting.name
         assert setting.metadata["example"], setting.name

@@ -268,7 +268,7 @@ def test_the_plan_knows_what_a_repository_holds_before_it_is_fetched(hub: Hub, t
     assert told == [f"depot: asking Hugging Face about hf:{NAME}"]
     assert known.weights.files == tuple((name, len(model_files()[name])) for name in ENGINE_FILES)
     assert known.weights.tensor_bytes == len(WEIGHTS)
-    assert known.weights.kv_bytes_per_token == 512
+    assert known.weights.config == CONFIG
     assert known.path == f"/opt/raylab/weights/tiny/{COMMIT[:12]}"
     assert known.context == 1024, "nobody chose one: no more than the model was made for"
     assert hub.sent(WEIGHTS) == 0

@@ -95,6 +95,28 @@ def test_an_application_without_a_replica_that_serve_gave_up_is_started_afresh()
     assert wrapper.next_step(WANTED, details("DEPLOYING", ()), 0) is None
 
 
+def test_a_model_that_serve_gave_up_is_tried_again_and_the_others_are_left_alone() -> None:
+    found = details("DEPLOY_FAILED")
+    found["applications"]["llm"]["deployments"]["MlxServer:ring"] = {"status": "DEPLOY_FAILED", "replicas": []}
+    step = wrapper.next_step(WANTED, found, 0)
+    assert step.reason == "Serve has given up MlxServer:ring"
+    assert not step.clear
+    config = copy.deepcopy(WANTED)
+    config["applications"][0]["deployments"] = [{"name": "LLMServer:tiny", "num_replicas": 2}]
+    [application] = wrapper.nudged(config, step.given_up)["applications"]
+    assert application["deployments"] == [
+        {"name": "LLMServer:tiny", "num_replicas": 2},
+        {"name": "MlxServer:ring", "graceful_shutdown_wait_loop_s": wrapper.NUDGE_S},
+    ]
+    assert len(config["applications"][0]["deployments"]) == 1
+
+
+def test_a_model_with_a_replica_left_is_not_given_up() -> None:
+    found = details("DEPLOY_FAILED")
+    found["applications"]["llm"]["deployments"]["LLMServer:tiny"]["status"] = "DEPLOY_FAILED"
+    assert wrapper.next_step(WANTED, found, 0) is None
+
+
 def test_the_same_step_waits_ever_longer_and_a_new_one_does_not() -> None:
     retry = wrapper.Retry()
     assert retry.allows("a", 0)

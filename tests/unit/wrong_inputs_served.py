@@ -89,18 +89,19 @@ WRONG = [
     Wrong(
         "an engine that is not at all like one",
         model('"engine": "transformers",'),
-        'inventory/group_data/all.py:8: models[0].engine: there is no engine "transformers". There is vllm.',
+        'inventory/group_data/all.py:8: models[0].engine: there is no engine "transformers". There are vllm and mlx.',
     ),
     Wrong(
         "more replicas than Macs",
         model('"replicas": 4,'),
         "inventory/group_data/all.py:8: models[0].replicas: 4 replicas are asked for, and there are 3 Macs. "
-        "A Mac holds one replica: ask for fewer, or add Macs.",
+        "A Mac holds a model once: ask for fewer, or add Macs.",
     ),
     Wrong(
         "replicas in words",
         model('"replicas": "three",'),
-        'inventory/group_data/all.py:8: models[0].replicas: "three" is not a whole number or "all". For example 2.',
+        'inventory/group_data/all.py:8: models[0].replicas: "three" is not a whole number or "all" or '
+        '{"min": a whole number, "max": a whole number}. For example 2.',
     ),
     Wrong(
         "no replicas",

@@ -1,0 +1,63 @@
+"""The role that sets the limit of GPU memory: from the plan's row to commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.operations import run_ops
+from pyinfra.api.state import StateStage
+from test_macos_harness import make_state
+
+from fleet.plan import make_plan
+from fleet.settings import Fleet, Mac
+from roles import announce, context, limits
+
+JOB = "## print\nsystem/x = {\n\tpath = /x\n\tstate = not running\n}\n## disabled\n## plist\n"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """One Mac that serves nothing."""
+    made = Fleet((Mac("@fake/alpha", "head", "192.168.1.20"),), name="lab", depot=tmp_path)
+    context.remember(made)
+    yield made
+    context._fleets.clear()
+    context._answers.clear()
+    announce._plans.clear()
+
+
+def commands(fleet: Fleet, limit: int | None, **answers: str) -> list[str]:
+    """What the role runs when the plan wants this limit; scripts by the functions that they call."""
+    made = make_plan(fleet, {})
+    announce._plans[:] = [replace(made, macs=tuple(replace(row, wired_limit_mb=limit) for row in made.macs))]
+    state = make_state({name.replace("_", " "): text.splitlines() for name, text in answers.items()})
+    add_deploy(state, limits.gpu_memory)
+    state.current_stage = StateStage.Execute
+    run_ops(state)
+    assert not state.failed_hosts
+    [host] = state.inventory
+    ran = [command for op in state.ops[host].values() for command in op.operation_meta._commands or []]
+    return [str(command) for command in ran]
+
+
+def test_a_limit_is_set_now_and_at_every_start(fleet: Fleet) -> None:
+    assert commands(fleet, 114688, sysctl="0", launchctl_print="## print\n## disabled\n## plist\n") == [
+        "sh -s files /opt/raylab/libexec/raylab-limits",
+        "sysctl iogpu.wired_limit_mb=114688",
+        "sh -s launchd io.raylab.limits file enable load finishes",
+    ]
+
+
+def test_macos_s_own_limit_needs_nothing(fleet: Fleet) -> None:
+    assert commands(fleet, None, sysctl="0", launchctl_print="## print\n## disabled\n## plist\n") == []
+
+
+def test_a_limit_that_is_not_needed_any_more_goes(fleet: Fleet) -> None:
+    assert commands(fleet, None, sysctl="114688", launchctl_print=JOB) == [
+        "sysctl iogpu.wired_limit_mb=0",
+        "sh -s launchd io.raylab.limits unload",
+    ]

@@ -1,0 +1,380 @@
+"""What Serve is given: models by engine and shape, where they run, and what runs beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fleet_project import Project
+
+from fleet.cables import Port, PortReport
+from fleet.memory import need_of
+from fleet.plan import Plan, make_plan
+from fleet.serve import deployment_name, serve_config
+from fleet.settings import GB
+
+ALL = "inventory/group_data/all.py"
+LAB = "inventory/lab.py"
+MEMORY = {"alpha": 64 * GB, "beta": 64 * GB, "gamma": 64 * GB}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def tiny(project: Project, text: str) -> None:
+    """The model has these settings, too."""
+    project.change(ALL, '"context": 512,', f'"context": 512, {text}')
+
+
+def models(project: Project, *texts: str) -> None:
+    """These models from the same source instead."""
+    entries = "".join(f'    {{"source": "models/tiny", "context": 512, {text}}},\n' for text in texts)
+    project.write("inventory/group_data/lab.py", f"models = [\n{entries}]\n")
+
+
+def planned(project: Project, memory: Mapping[str, int] = MEMORY) -> Plan:
+    return make_plan(project.load(), memory)
+
+
+def rendered(project: Project, memory: Mapping[str, int] = MEMORY) -> dict[str, Any]:
+    """Our application."""
+    plan = planned(project, memory)
+    config = serve_config(plan.fleet, plan)
+    # As the Macs read it.
+    assert yaml.safe_load(yaml.safe_dump(config)) == json.loads(json.dumps(config)) == config
+    application: dict[str, Any] = config["applications"][0]
+    return application
+
+
+def config_of(project: Project, model_id: str = "tiny", memory: Mapping[str, int] = MEMORY) -> dict[str, Any]:
+    """One model's LLMConfig."""
+    configs = rendered(project, memory)["args"]["llm_configs"]
+    return next(each for each in configs if each["model_loading_config"]["model_id"] == model_id)
+
+
+def overrides(project: Project) -> dict[str, dict[str, Any]]:
+    """What is said of each deployment outside of the arguments."""
+    return {each.pop("name"): each for each in rendered(project)["deployments"]}
+
+
+def test_one_model_on_every_mac(project: Project) -> None:
+    tiny(project, '"env": {"A": "1"}, "engine_kwargs": {"enforce_eager": True},')
+    plan = planned(project)
+    assert serve_config(plan.fleet, plan) == {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": 8000},
+        "applications": [
+            {
+                "name": "llm",
+                "route_prefix": "/",
+                "import_path": "ray.serve.llm:build_openai_app",
+                "args": {
+                    "llm_configs": [
+                        {
+                            "model_loading_config": {
+                                "model_id": "tiny",
+                                "model_source": plan.fleet.models[0].path,
+                            },
+                            "server_cls": "raylab_serving.vllm:VllmServer",
+                            "accelerator_config": {"kind": "cpu"},
+                            "callback_config": {"callback_class": "raylab_serving.vllm:LocalWeights"},
+                            "placement_group_config": {
+                                "bundles": [
+                                    {
+                                        "CPU": 0.1,
+                                        "mlx": 1,
+                                        f"slot-{plan.placements['tiny'].slot}": 1,
+                                        "memory": need_of(plan.fleet.models[0]).total,
+                                    }
+                                ],
+                                "strategy": "PACK",
+                            },
+                            "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
+                            "deployment_config": {
+                                "ray_actor_options": {"num_cpus": 0.1},
+                                "max_ongoing_requests": 4,
+                                "graceful_shutdown_timeout_s": 300,
+                                "health_check_period_s": 2,
+                                "health_check_timeout_s": 30,
+                            },
+                            "experimental_configs": {},
+                            "runtime_env": {"env_vars": {"A": "1"}},
+                        }
+                    ],
+                    "ingress_cls_config": {
+                        "ingress_cls": "raylab_serving.ingress:FleetIngress",
+                        "ingress_extra_kwargs": {
+                            "models": {"tiny": {"aliases": [], "adapters": [], "max_tokens": None}},
+                            "allowed_origins": [],
+                        },
+                    },
+                    "ingress_deployment_config": {
+                        "max_replicas_per_node": 1,
+                        "max_ongoing_requests": 1000,
+                        "ray_actor_options": {"num_cpus": 0.1},
+                    },
+                },
+                "deployments": [
+                    {"name": "FleetIngress", "num_replicas": 3},
+                    {"name": "VllmServer:tiny", "num_replicas": 3, "max_queued_requests": 100},
+                ],
+            }
+        ],
+    }
+
+
+def test_a_further_mac_changes_no_argument(project: Project) -> None:
+    """New arguments would start every replica anew."""
+    before = rendered(project)
+    project.change(LAB, "workers = [", 'workers = [\n    ("@mac/delta", {"node_ip": "10.77.0.14"}),')
+    after = rendered(project, MEMORY | {"delta": 64 * GB})
+    assert after["args"] == before["args"]
+    assert [each["num_replicas"] for each in after["deployments"]] == [4, 4]
+
+
+def test_a_counted_model_runs_on_the_macs_of_the_plan(project: Project) -> None:
+    tiny(project, '"replicas": 2, "macs": ["gamma", "alpha"],')
+    assert config_of(project)["experimental_configs"] == {"macs": [{"raylab.io/mac": "in(alpha,gamma)"}]}
+    assert overrides(project)["VllmServer:tiny"]["num_replicas"] == 2
+
+
+def test_a_model_on_one_mac(project: Project) -> None:
+    tiny(project, '"macs": "beta",')
+    assert config_of(project)["experimental_configs"] == {"macs": [{"raylab.io/mac": "beta"}]}
+
+
+def test_models_that_share_a_mac_have_slots_of_their_own(project: Project) -> None:
+    models(project, '"id": "a"', '"id": "b"', '"id": "c", "engine": "mlx"')
+    bundles = [config_of(project, model)["placement_group_config"]["bundles"][0] for model in ("a", "b", "c")]
+    assert len({name for bundle in bundles for name in bundle if name.startswith("slot-")}) == 3
+
+
+def test_a_model_that_scales(project: Project) -> None:
+    tiny(project, '"replicas": {"min": 1, "max": 2}, "concurrency": 8, "queue": 7,')
+    assert overrides(project)["VllmServer:tiny"] == {
+        "autoscaling_config": {
+            "min_replicas": 1,
+            "max_replicas": 2,
+            "target_ongoing_requests": 6.0,
+            "upscale_delay_s": 30,
+            "downscale_delay_s": 600,
+        },
+        "max_queued_requests": 7,
+    }
+
+
+def test_what_the_entry_knows_of_a_model(project: Project) -> None:
+    project.adapter("adapters/a")
+    tiny(project, '"aliases": ["gpt-4o"], "adapters": {"support": "adapters/a"}, "max_tokens": 64,')
+    project.change(ALL, "platform =", 'allowed_origins = ["https://chat.example.org"]\nplatform =')
+    assert rendered(project)["args"]["ingress_cls_config"]["ingress_extra_kwargs"] == {
+        "models": {"tiny": {"aliases": ["gpt-4o"], "adapters": ["support"], "max_tokens": 64}},
+        "allowed_origins": ["https://chat.example.org"],
+    }
+    (adapter,) = project.load().models[0].adapters
+    assert config_of(project)["experimental_configs"]["adapters"] == {"support": adapter.path}
+
+
+def test_mlx_on_one_mac(project: Project) -> None:
+    project.write("chat.jinja", "{{ messages }}")
+    tiny(project, '"engine": "mlx", "engine_kwargs": {"prefill_step_size": 512}, "chat_template": "chat.jinja",')
+    config = config_of(project)
+    need = need_of(project.load().models[0])
+    assert config["server_cls"] == "raylab_serving.mlx:MlxServer"
+    assert "callback_config" not in config
+    assert config["engine_kwargs"] == {
+        "context": 512,
+        "concurrency": 4,
+        "cache_gb": pytest.approx(need.kv_cache / 1e9, abs=1e-6),
+        "chat_template": "{{ messages }}",
+        "prefill_step_size": 512,
+    }
+    assert 0 < need.kv_cache <= round(config["engine_kwargs"]["cache_gb"] * 1e9)
+    assert deployment_name(project.load().models[0]) == "MlxServer:tiny"
+
+
+def test_memory_that_a_person_gives_is_for_the_cache_of_mlx(project: Project) -> None:
+    tiny(project, '"engine": "mlx", "memory_gb": 8,')
+    need = need_of(project.load().models[0])
+    left = 8 * GB - need.weights - need.overhead
+    assert config_of(project)["engine_kwargs"]["cache_gb"] == pytest.approx(left / 1e9, abs=1e-6)
+
+
+def test_the_template_of_vllm(project: Project) -> None:
+    project.write("chat.jinja", "{{ messages }}")
+    tiny(project, '"chat_template": "chat.jinja",')
+    assert config_of(project)["engine_kwargs"]["chat_template"] == "{{ messages }}"
+
+
+def qwen(project: Project) -> None:
+    """The model is one that mlx-lm can share out to two Macs, or three."""
+    project.model("models/tiny", model_type="qwen3", num_attention_heads=6, num_key_value_heads=6)
+
+
+def test_a_group_of_mlx(project: Project) -> None:
+    qwen(project)
+    tiny(project, '"engine": "mlx", "shape": 2, "macs": "workers",')
+    config = config_of(project)
+    bundle = config["placement_group_config"]["bundles"][0]
+    assert config["placement_group_config"] == {"bundles": [bundle, bundle], "strategy": "STRICT_SPREAD"}
+    assert bundle["memory"] == need_of(project.load().models[0], 2).total
+    assert config["experimental_configs"] == {
+        "macs": [{"raylab.io/mac": "beta"}, {"raylab.io/mac": "gamma"}],
+        "ring": [{"mac": "beta", "address": "10.77.0.12"}, {"mac": "gamma", "address": "10.77.0.13"}],
+        "ring_port": 32323,
+    }
+    assert overrides(project)["MlxServer:tiny"]["num_replicas"] == 1
+
+
+def test_groups_that_share_macs_have_ports_of_their_own(project: Project) -> None:
+    qwen(project)
+    group = '"engine": "mlx", "shape": 3'
+    models(project, f'"id": "a", {group}', '"id": "b"', f'"id": "c", {group}')
+    assert config_of(project, "a")["experimental_configs"]["ring_port"] == 32323
+    assert config_of(project, "c")["experimental_configs"]["ring_port"] == 32323 + 64
+
+
+def test_a_group_over_cables_stands_in_the_order_of_its_ring(project: Project) -> None:
+    qwen(project)
+    for address in ("10.77.0.11", "10.77.0.12", "10.77.0.13"):
+        project.change(LAB, f'"{address}"', f'"{address}", "thunderbolt": ["en2", "en3"]')
+    tiny(project, '"engine": "mlx", "shape": 3,')
+    ring = {"alpha": ("beta", "gamma"), "beta": ("alpha", "gamma"), "gamma": ("alpha", "beta")}
+    reports = {
+        name: PortReport(
+            tuple(
+                Port(f"Thunderbolt {index + 1}", f"en{index + 2}", f"{name}-{other}", peer=f"{other}-{name}", speed=80)
+                for index, other in enumerate(others)
+            ),
+            rdma=("en2", "en3"),
+        )
+        for name, others in ring.items()
+    }
+    plan = make_plan(project.load(), MEMORY, reports=reports)
+    (links,) = plan.links["tiny"]
+    (config,) = serve_config(plan.fleet, plan)["applications"][0]["args"]["llm_configs"]
+    found = config["experimental_configs"]
+    assert [each["mac"] for each in found["ring"]] == [rank.mac.name for rank in links.ranks]
+    assert [each["address"] for each in found["ring"]] == [rank.address for rank in links.ranks]
+    assert all(each["address"].startswith("10.183.") for each in found["ring"])
+    assert [each["rdma"] for each in found["ring"]] == [list(rank.devices) for rank in links.ranks]
+    assert [each["raylab.io/mac"] for each in found["macs"]] == [rank.mac.name for rank in links.ranks]
+
+
+def test_a_group_of_vllm_is_a_pipeline(project: Project) -> None:
+    tiny(project, '"shape": 2, "macs": "workers", "env": {"A": "1"},')
+    config = config_of(project)
+    assert config["accelerator_config"] == {"kind": "tpu"}
+    assert config["engine_kwargs"] == {
+        "max_model_len": 512,
+        "max_num_seqs": 4,
+        "pipeline_parallel_size": 2,
+        "async_scheduling": False,
+    }
+    assert config["experimental_configs"] == {"macs": [{"raylab.io/mac": "beta"}, {"raylab.io/mac": "gamma"}]}
+    assert config["runtime_env"] == {
+        "worker_process_setup_hook": "vllm_metal.compat._patch_ray_distributed",
+        "env_vars": {"VLLM_METAL_RING_BASE_PORT": "32323", "A": "1"},
+    }
+
+
+def test_a_model_in_ids_with_slash_and_dot(project: Project) -> None:
+    models(project, '"id": "Qwen/Qwen3-0.6B"')
+    assert "VllmServer:Qwen--Qwen3-0_6B" in overrides(project)
+
+
+def test_what_raylab_has_no_setting_for(project: Project) -> None:
+    tiny(
+        project,
+        '"replicas": {"min": 1, "max": 2}, "serve": {"log_engine_metrics": False, "deployment_config": '
+        '{"health_check_period_s": 5, "max_ongoing_requests": 9, "autoscaling_config": {"downscale_delay_s": 60}}},',
+    )
+    config = config_of(project)
+    assert config["log_engine_metrics"] is False
+    assert config["deployment_config"] == {
+        "ray_actor_options": {"num_cpus": 0.1},
+        "max_ongoing_requests": 9,
+        "graceful_shutdown_timeout_s": 300,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 30,
+    }
+    scaling = overrides(project)["VllmServer:tiny"]["autoscaling_config"]
+    assert (scaling["downscale_delay_s"], scaling["upscale_delay_s"], scaling["max_replicas"]) == (60, 30, 2)
+
+
+def whole(project: Project, text: str) -> dict[str, Any]:
+    """The LLMConfig that becomes of one in a file."""
+    project.write("serve/whole.yaml", text)
+    project.write(
+        "inventory/group_data/lab.py",
+        'models = [{"llm_config": "serve/whole.yaml", "memory_gb": 8, "macs": ["beta"]}]\n',
+    )
+    (config,) = rendered(project)["args"]["llm_configs"]
+    found: dict[str, Any] = config
+    return found
+
+
+WHOLE = "model_loading_config: {model_id: whole, model_source: /models/whole}\n"
+
+
+def test_a_whole_llm_config_is_taken_as_it_is(project: Project) -> None:
+    text = (
+        f"{WHOLE}accelerator_config: {{kind: cpu}}\nserver_cls: house:Server\nplacement_group_config: "
+        "{bundles: [{CPU: 2}]}\ndeployment_config: {num_replicas: 1}\n"
+    )
+    assert whole(project, text) == yaml.safe_load(text) | {
+        "experimental_configs": {"macs": [{"raylab.io/mac": "beta"}]}
+    }
+    assert deployment_name(project.load().models[0]) == "Server:whole"
+    assert list(overrides(project)) == ["FleetIngress"]
+
+
+def test_what_a_whole_llm_config_does_not_say_keeps_it_on_its_macs(project: Project) -> None:
+    config = whole(project, WHOLE)
+    (bundle,) = config["placement_group_config"]["bundles"]
+    assert bundle["memory"] == 8 * GB
+    assert config["server_cls"] == "raylab_serving.vllm:VllmServer"
+    assert config["accelerator_config"] == {"kind": "cpu"}
+
+
+def test_a_model_that_fits_nowhere_is_left_out(project: Project) -> None:
+    models(project, '"id": "a"', '"id": "b", "memory_gb": 500')
+    assert [each["model_loading_config"]["model_id"] for each in rendered(project)["args"]["llm_configs"]] == ["a"]
+
+
+def test_the_users_applications_stand_beside_ours(project: Project) -> None:
+    project.wheel("dist/rerank-1.0-py3-none-any.whl")
+    project.change(
+        ALL,
+        "platform =",
+        "applications = [\n"
+        '    {"name": "rerank", "route_prefix": "/rerank", "import_path": "rerank:app",\n'
+        '     "wheel": "dist/rerank-1.0-py3-none-any.whl", "args": {"size": 2}},\n'
+        '    {"name": "other", "route_prefix": "/other", "import_path": "a.b:c"},\n'
+        "]\nplatform =",
+    )
+    plan = planned(project)
+    ours, rerank, other = serve_config(plan.fleet, plan)["applications"]
+    assert ours["name"] == "llm"
+    wheel = plan.fleet.applications[0].wheel
+    assert wheel is not None
+    assert rerank == {
+        "name": "rerank",
+        "route_prefix": "/rerank",
+        "import_path": "rerank:app",
+        "args": {"size": 2},
+        "runtime_env": {"env_vars": {"PYTHONPATH": f"{wheel.path}:{plan.fleet.serving.path}"}},
+    }
+    assert other == {"name": "other", "route_prefix": "/other", "import_path": "a.b:c", "args": {}}
+
+
+def test_without_models_there_is_no_application(project: Project) -> None:
+    project.write("inventory/group_data/lab.py", "models = []\n")
+    plan = planned(project)
+    assert serve_config(plan.fleet, plan)["applications"] == []
