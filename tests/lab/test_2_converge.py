@@ -81,7 +81,7 @@ def test_limit_touches_one_mac_only(well: str, mac: str) -> None:
 
 
 def test_damaged_weights_are_replaced(well: str) -> None:
-    file = on("beta", 'find /opt/raylab/weights -name "*.safetensors"').strip()
+    file = on("beta", 'find /opt/raylab/weights/tiny -name "*.safetensors"').strip()
     good = on("beta", f"shasum -a 256 {file}")
     on("beta", f"printf X | dd of={file} bs=1 seek=1000 conv=notrunc 2>/dev/null")
     assert on("beta", f"shasum -a 256 {file}") != good
