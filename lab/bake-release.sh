@@ -3,8 +3,7 @@
 # goes through; its folder then becomes a read-only layer under all the others.
 set -eu
 cd "$(dirname "$0")/.."
-id=$(python -c "from pathlib import Path; from fleet.release import read_release as read
-print(read(Path('.lab/artifacts/locks')).id)")
+id=$(lab/release-id.sh)
 [ -e ".lab/factory/opt/raylab/releases/$id/complete" ] && exit 0
 echo "raylab: laying release $id on the simulated Mac 'factory' (once; running simulated Macs are shut down)"
 lab down # the layer that all Macs share changes: none may be on

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .wire import Address, Tls, authorization, named, nearest
 
-# Seconds: for a connection to stand and be answered; without data before an upstream is asked how it is; for that.
+# Seconds: for a connection to stand and be answered; until a read without data returns; for an upstream's status.
 CONNECT_S = 2.0
 TICK_S = 0.25
 STATUS_S = 0.7

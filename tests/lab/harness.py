@@ -90,11 +90,11 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 240, ever
     raise AssertionError(f"after {seconds:.0f} s still waiting for {what}; last seen: {last!s:.2000}")
 
 
-def health() -> tuple[int, list[dict[str, Any]]]:
+def health(inventory: str = INVENTORY) -> tuple[int, list[dict[str, Any]]]:
     """Exit status and the checks of deploy/health.py."""
     report = ROOT / ".lab" / "health.json"
     report.unlink(missing_ok=True)
-    done = run(str(BIN / "pyinfra"), "-y", "--data", f"report={report}", INVENTORY, "deploy/health.py", check=False)
+    done = run(str(BIN / "pyinfra"), "-y", "--data", f"report={report}", inventory, "deploy/health.py", check=False)
     if not report.exists():
         return done.returncode or 1, [{"name": "report", "ok": False, "found": done.stdout + done.stderr}]
     return done.returncode, json.loads(report.read_text())["checks"]

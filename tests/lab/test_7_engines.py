@@ -14,7 +14,7 @@ from typing import Any
 
 import openai
 import pytest
-from harness import ADDRESSES, ROOT, find, lab, on, processes, pyinfra, steady_load, wait_for
+from harness import ADDRESSES, ROOT, find, health, lab, on, processes, pyinfra, steady_load, wait_for
 
 from fleet.serve import RING_PORT, RING_PORTS
 
@@ -69,10 +69,7 @@ def said(prompt: str, tokens: int) -> tuple[int, str]:
 
 def replicas(model: str) -> int:
     """How many replicas of a model run, as Serve says."""
-    report = ROOT / ".lab" / "health.json"
-    report.unlink(missing_ok=True)
-    pyinfra("--data", f"report={report}", "deploy/health.py", check=False, inventory=INVENTORY)
-    found = next(check for check in json.loads(report.read_text())["checks"] if check["name"] == "Serve")
+    found = next(check for check in health(INVENTORY)[1] if check["name"] == "Serve")
     counted = re.search(rf"\b{re.escape(model)} × (\d+)", found["found"])
     assert counted, found
     return int(counted[1])

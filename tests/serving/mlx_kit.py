@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ray.llm._internal.serve.core.configs.openai_api_models import (
@@ -33,6 +34,17 @@ def config(path: str, **arguments: object) -> LLMConfig:
         deployment_config={"ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 8},
         experimental_configs={"stream_batching_interval_ms": 0},
     )
+
+
+@contextmanager
+def started(given: LLMConfig) -> Iterator[MlxServer]:
+    """A server that has started, outside of any event loop; it is stopped afterwards."""
+    made = MlxServer.sync_init(given)
+    asyncio.run(made.start())
+    yield made
+    assert made.engine is not None
+    made.engine.stop()
+    made.engine.join()
 
 
 def serve(use: Callable[[MlxServer], Awaitable[T]], path: str, **arguments: object) -> T:

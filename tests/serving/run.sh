@@ -3,8 +3,7 @@
 # Arguments are pytest's. Needs root and `make release`.
 set -eu
 cd "$(dirname "$0")/../.."
-id=$(.venv/bin/python -c "from pathlib import Path; from fleet.release import read_release as read
-print(read(Path('.lab/artifacts/locks')).id)")
+id=$(lab/release-id.sh)
 # pytest is not in a release: it stands beside it.
 [ -e .lab/pytest/pytest ] || .venv/bin/uv pip install -q --python 3.11 --target .lab/pytest pytest
 export RAYLAB_ENV="/opt/raylab/releases/$id/env" PYTHONPATH="serving:.:.lab/pytest" PYTHONDONTWRITEBYTECODE=1 RAY_AUTH_MODE=disabled

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("mlx_lm")
 pytest.importorskip("ray")
 
-from mlx_kit import USER, chat, complete, config, prompt_of, serve
+from mlx_kit import USER, chat, complete, config, prompt_of, serve, started
 from mlx_models import reciting
 from raylab_serving.mlx.errors import BadRequest
 from raylab_serving.mlx.server import MlxServer
@@ -19,12 +19,8 @@ from raylab_serving.mlx.server import MlxServer
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MlxServer]:
-    made = MlxServer.sync_init(config(reciting()))
-    asyncio.run(made.start())
-    yield made
-    assert made.engine is not None
-    made.engine.stop()
-    made.engine.join()
+    with started(config(reciting())) as made:
+        yield made
 
 
 def test_messages(server: MlxServer) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("ray")
 
 import test_mlx_answers
 import test_mlx_conversation
-from mlx_kit import MODEL, chat, complete, config
+from mlx_kit import MODEL, chat, complete, config, started
 from mlx_models import reciting
 from ray.llm._internal.serve.core.configs.openai_api_models import ChatCompletionRequest, CompletionRequest
 from raylab_serving.mlx.parameters import BOTH, TABLE, Api, Parameter
@@ -124,12 +124,8 @@ COMPLETIONS_HONOURED: dict[str, tuple[Any, str, Any] | str] = {"logprobs": (3, "
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MlxServer]:
-    made = MlxServer.sync_init(config(reciting()))
-    asyncio.run(made.start())
-    yield made
-    assert made.engine is not None
-    made.engine.stop()
-    made.engine.join()
+    with started(config(reciting())) as made:
+        yield made
 
 
 def request(api: Api, **parameters: Any) -> Any:  # noqa: ANN401
