@@ -17,8 +17,9 @@ OPAQUE = "trusted.overlay.opaque"
 def bake(name: str, path: str) -> Path:
     """Move the folder `path` of the Mac `name`, which must be off, to the shared layer; where it is now.
 
-    Its marks of things deleted go, since they mean something only above the layer they came from. Raises
-    LabError when the Mac's own disk has no such folder.
+    Its marks of things deleted go, since they mean something only above the layer they came from; and so does
+    every Mac's mark that its own folders there hide what is below. Raises LabError when the Mac's own disk has
+    no such folder.
     """
     if not path.startswith("/") or ".." in Path(path).parts:
         raise LabError(f"{path} must be an absolute path on the Mac")
@@ -29,6 +30,9 @@ def bake(name: str, path: str) -> Path:
     for parent in reversed(Path(relative).parents[:-1]):
         _like(MacPaths(name).upper / parent, lab_dir() / "factory" / parent)
     _drop_marks(source)
+    for disk in (lab_dir() / "macs").glob("*/upper"):
+        for folder in (disk / relative, *(disk / parent for parent in Path(relative).parents[:-1])):
+            _reveal(folder)
     if target.exists():
         shutil.rmtree(target)
     source.rename(target)
@@ -36,13 +40,17 @@ def bake(name: str, path: str) -> Path:
 
 
 def _like(model: Path, folder: Path) -> None:
-    """Make `folder` with the owner and mode of `model`, which no longer hides the layers below."""
-    with contextlib.suppress(OSError):
-        os.removexattr(model, OPAQUE)
+    """Make `folder` with the owner and mode of `model`."""
     folder.mkdir(parents=True, exist_ok=True)
     status = model.stat()
     os.chown(folder, status.st_uid, status.st_gid)
     folder.chmod(stat.S_IMODE(status.st_mode))
+
+
+def _reveal(folder: Path) -> None:
+    """Let the layers below `folder` be seen through it; a folder that is absent or hides nothing is fine."""
+    with contextlib.suppress(OSError):
+        os.removexattr(folder, OPAQUE)
 
 
 def _drop_marks(folder: Path) -> None:
@@ -50,8 +58,7 @@ def _drop_marks(folder: Path) -> None:
         for name in ("", *folders):
             path = Path(place, name)
             if not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    os.removexattr(path, OPAQUE)
+                _reveal(path)
         for name in files:
             path = Path(place, name)
             status = path.lstat()

@@ -111,6 +111,7 @@ def test_this_machines_own_link_is_shaped_both_ways(macs: World) -> None:
 
 
 def test_baking_shares_what_one_mac_laid(macs: World) -> None:
+    macs.mac("m5", "sudo mkdir -p /opt/raylab")  # a folder of its own, which hides what comes below it later
     macs.mac("m4", "sudo mkdir -p /opt/raylab/releases/one && echo shared | sudo tee /opt/raylab/releases/one/x")
     refused = macs.lab("bake", "m4", "/opt/raylab/releases")
     assert refused.returncode == 1
