@@ -64,7 +64,7 @@ def inventory(*macs: str, thunderbolt: bool = False, models: tuple[str, ...] = (
     for name in ("all.py", "simulated.py"):
         shutil.copyfile(ROOT / "inventory/group_data" / name, group_data / name)
     sources = {"tiny": ".lab/artifacts/models/tiny", "padded": str(HOME / "models/padded")}
-    entries = [{"id": name, "source": sources[name], "context": 512, "replicas": 1} for name in models]
+    entries = [{"id": name, "source": sources[name], "context": 512, "replicas": "all"} for name in models]
     (group_data / "lab.py").write_text(f"models = {entries!r}\n")
     hosts = []
     for mac in macs:
