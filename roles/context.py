@@ -55,8 +55,9 @@ def everyone(fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]] = 
     """
     with _asking:
         if (fact, arguments) not in _answers:
-            macs = state.inventory.get_active_hosts()
-            asked = {mac: gevent.spawn(_ask, mac, fact, arguments) for mac in macs}
+            # Made here, where the lock is ours: to know what to ask, another fact may have to be asked for first.
+            given = {mac: _made(mac, arguments) for mac in state.inventory.get_active_hosts()}
+            asked = {mac: gevent.spawn(_ask, mac, fact, given[mac]) for mac in state.inventory.get_active_hosts()}
             gevent.joinall(list(asked.values()))
             found = {mac.name: task.value[0] for mac, task in asked.items() if task.value}
             # In the inventory's order, for those who print it.
@@ -64,11 +65,16 @@ def everyone(fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]] = 
         return dict(_answers[(fact, arguments)])
 
 
-def _ask(mac: Host, fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]]) -> tuple[T] | None:
+def _made(mac: Host, arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    with on(mac):
+        return arguments()
+
+
+def _ask(mac: Host, fact: type[FactBase[T]], arguments: dict[str, Any]) -> tuple[T] | None:
     """One Mac's answer, or None when there is none."""
     with on(mac):
         try:
-            return (mac.get_fact(fact, **arguments()),)
+            return (mac.get_fact(fact, **arguments),)
         except PyinfraError as error:
             mac.log_styled(str(error), fg="red", log_func=logger.error)
             state.fail_hosts({mac})  # type: ignore[no-untyped-call]
