@@ -65,7 +65,9 @@ def wanted() -> frozenset[str]:
 def arrived(parcel: Parcel, name: str) -> None:
     """This Mac has every object of the parcel, verified. All that the run wants travels from the first wait on."""
     # Here and not in the operation, which pyinfra may not look into before it runs it.
-    _parcels[parcel.id] = parcel
+    # Models of one source are one parcel, which goes to the Macs of all of them.
+    known = _parcels.get(parcel.id)
+    _parcels[parcel.id] = known.joined(parcel) if known else parcel
     _arrived(parcel, name=name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class Parcel:
     def id(self) -> str:
         """Named by its content: agents that give the same id hold the same bytes in the same order."""
         return hashlib.sha256("".join(item.sha256 for item in self.items).encode()).hexdigest()[:16]
+
+    def joined(self, other: Parcel) -> Parcel:
+        """This parcel for the Macs of another one too, which has the same content."""
+        return replace(self, macs=tuple(dict.fromkeys(self.macs + other.macs)), private=self.private or other.private)
 
     @property
     def size(self) -> int:
