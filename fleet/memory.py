@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet import mlx_models
+from fleet.engines import engine_of
 from fleet.kvcache import Cache, read_cache, text_config, whole_number
 from fleet.settings import GB, Model
 
-# What the processes of one copy take on a Mac beside weights and KV cache, Serve's own on that Mac included.
-# vllm: measured 3.2 GB on Linux, pages that they share counted twice. mlx: its one process measured 0.7 GB there with
-# a tiny model; the rest is Serve's own and what a long prompt needs.
-ENGINE_BYTES = {"vllm": 3 * GB, "mlx": 2 * GB}
+# A model whose KV cache nobody can tell in advance gets this much, in bytes.
+UNKNOWN_CACHE = GB
 # Never given to models, however the limit of the GPU is set: macOS, Ray and its object store.
 RESERVED_BYTES = 6 * GB
 # Bits of one weight by the format's names, for tensors that are not packed. U8 holds two of four bits, and scales.
@@ -32,10 +31,16 @@ class Need:
     total: int
     """The sum, or what the model's memory_gb says."""
 
+    @property
+    def cache_room(self) -> int:
+        """What the KV cache may take: all that weights and the engine itself leave of the model's memory."""
+        left = self.total - self.weights - self.overhead
+        return left if left > 0 else self.kv_cache or UNKNOWN_CACHE
+
 
 def need_of(model: Model, macs: int = 1) -> Need:
     """What one copy takes on each Mac, when so many hold it together. memory_gb is what each of them gives."""
-    overhead = ENGINE_BYTES.get(model.engine, max(ENGINE_BYTES.values()))
+    overhead = engine_of(model).overhead
     weights = _weights_of(model, macs)
     cache = cache_of(model)
     kv_cache = _cache_share(model, cache, macs) if cache else 0

@@ -11,9 +11,9 @@ import pytest
 from test_memory_models import DEEPSEEK_V3, GPT_OSS_120B, LLAMA_8B, LLAMA_70B, QWEN3_235B
 
 from fleet import mlx_models
+from fleet.engines import ENGINES
 from fleet.manifest import Manifest, WeightsFile, manifest_path, read_manifest
 from fleet.memory import (
-    ENGINE_BYTES,
     default_limit,
     indivisible,
     need_of,
@@ -124,9 +124,9 @@ def test_what_one_mac_holds_of_a_model() -> None:
     need = need_of(made)
     assert need.weights == 16 * GB
     assert need.kv_cache == 32 * 2 * 8 * 128 * 2 * 8192 * 4
-    assert need.overhead == ENGINE_BYTES["vllm"]
+    assert need.overhead == ENGINES["vllm"].overhead
     assert need.total == need.weights + need.kv_cache + need.overhead
-    assert need_of(replace(made, engine="mlx")).overhead == ENGINE_BYTES["mlx"]
+    assert need_of(replace(made, engine="mlx")).overhead == ENGINES["mlx"].overhead
     assert need_of(replace(made, memory_gb=10.5)).total == 10.5 * GB
 
 
@@ -143,7 +143,7 @@ def test_a_group_shares_layers_and_keeps_the_embeddings_whole() -> None:
     need = need_of(made, 4)
     assert need.weights == 4 * GB + 136 * GB // 4
     assert need.kv_cache == cache // 4
-    assert need.overhead == ENGINE_BYTES["mlx"], "each Mac runs the whole engine"
+    assert need.overhead == ENGINES["mlx"].overhead, "each Mac runs the whole engine"
     assert need_of(made, 1).weights == 140 * GB
     # Without headers: 128256 words of 8192 values of two bytes, in and out.
     guess = need_of(of_size(140 * GB, LLAMA_70B, engine="mlx"), 4).weights
