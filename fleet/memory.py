@@ -13,7 +13,7 @@ from fleet.engines import engine_of
 from fleet.kvcache import Cache, read_cache, text_config, whole_number
 from fleet.settings import GB, Model
 
-# A model whose KV cache nobody can tell in advance gets this much, in bytes.
+# A model whose KV cache nobody can tell in advance gets this much on each of its Macs, in bytes.
 UNKNOWN_CACHE = GB
 # Never given to models, however the limit of the GPU is set: macOS, Ray and its object store.
 RESERVED_BYTES = 6 * GB
@@ -35,7 +35,7 @@ class Need:
     def cache_room(self) -> int:
         """What the KV cache may take: all that weights and the engine itself leave of the model's memory."""
         left = self.total - self.weights - self.overhead
-        return left if left > 0 else self.kv_cache or UNKNOWN_CACHE
+        return left if left > 0 else self.kv_cache
 
 
 def need_of(model: Model, macs: int = 1) -> Need:
@@ -43,7 +43,8 @@ def need_of(model: Model, macs: int = 1) -> Need:
     overhead = engine_of(model).overhead
     weights = _weights_of(model, macs)
     cache = cache_of(model)
-    kv_cache = _cache_share(model, cache, macs) if cache else 0
+    # Also where every layer keeps a state of a size that nobody tells.
+    kv_cache = (_cache_share(model, cache, macs) if cache else 0) or UNKNOWN_CACHE
     total = weights + kv_cache + overhead
     if model.memory_gb is not None:
         total = int(model.memory_gb * GB)

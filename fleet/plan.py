@@ -9,7 +9,7 @@ from itertools import zip_longest
 from fleet.cables import PortReport
 from fleet.errors import Problem
 from fleet.links import Links, make_links, used_cables
-from fleet.memory import cache_of, default_limit, gb, usable_bytes, wired_limit_mb
+from fleet.memory import UNKNOWN_CACHE, cache_of, default_limit, gb, usable_bytes, wired_limit_mb
 from fleet.placement import Before, Placement, asked, place
 from fleet.settings import GB, Fleet, Mac, Model
 from fleet.shortage import shortage
@@ -233,8 +233,9 @@ def _uncounted(model: Model) -> list[str]:
     if not model.weights.files:
         return [f"{model.id}: nobody knows what it takes; memory_gb would tell the plan."]
     cache = cache_of(model)
-    if cache is None:
-        return [f"{model.id}: config.json does not tell the size of its KV cache, which is not counted."]
+    if cache is None or not cache.layers:
+        assumed = gb(UNKNOWN_CACHE)
+        return [f"{model.id}: config.json does not tell the size of its KV cache, which is counted as {assumed} GB."]
     if cache.states:
         layers = _counted(cache.states, "layer")
         return [f"{model.id}: {layers} keep a state instead of a KV cache; it is not counted."]

@@ -86,7 +86,7 @@ def test_what_a_person_would_ask() -> None:
         big("large", 50, replicas=1),
     )
     table = make_plan(fleet_of(*models), {"alpha": 64 * GB, "beta": 64 * GB}).table()
-    assert "odd: config.json does not tell the size of its KV cache, which is not counted.\n" in table
+    assert "odd: config.json does not tell the size of its KV cache, which is counted as 1.0 GB.\n" in table
     assert "next: 24 layers keep a state instead of a KV cache; it is not counted.\n" in table
     assert "ray: nobody knows what it takes; memory_gb would tell the plan.\n" in table
     assert "alpha: its GPU's limit becomes 57.6 GB, instead of macOS's 48.0 GB.\n" in table

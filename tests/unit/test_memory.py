@@ -14,6 +14,7 @@ from fleet import mlx_models
 from fleet.engines import ENGINES
 from fleet.manifest import Manifest, WeightsFile, manifest_path, read_manifest
 from fleet.memory import (
+    UNKNOWN_CACHE,
     default_limit,
     indivisible,
     need_of,
@@ -164,6 +165,28 @@ def test_a_latent_cache_is_on_every_mac_of_a_group_that_shares_layers() -> None:
     assert need_of(made, 2).kv_cache == whole
     # In a pipeline each Mac has layers of its own: 31 of 61 are the most.
     assert need_of(replace(made, engine_kwargs={"pipeline": True}), 2).kv_cache == -(-whole * 31 // 61)
+
+
+# No config.json; one without layers; one of layers that all keep a state.
+UNKNOWN: list[dict[str, Any]] = [
+    {},
+    {"hidden_size": 64},
+    {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "layer_types": ["mamba", "mamba"]},
+]
+
+
+@pytest.mark.parametrize("config", UNKNOWN)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("macs", [1, 2])
+def test_a_cache_that_nobody_can_tell_is_counted_as_large_as_the_engine_gets_it(
+    config: dict[str, Any], engine: str, macs: int
+) -> None:
+    made = of_size(4 * GB, config, engine=engine)
+    need = need_of(made, macs)
+    assert need.kv_cache == need.cache_room == UNKNOWN_CACHE
+    assert need.total == need.weights + UNKNOWN_CACHE + need.overhead
+    assert need_of(replace(made, memory_gb=20)).cache_room == 20 * GB - 4 * GB - need.overhead
+    assert need_of(replace(made, memory_gb=1)).cache_room == UNKNOWN_CACHE
 
 
 @pytest.mark.parametrize(
