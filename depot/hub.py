@@ -21,9 +21,10 @@ import httpx2
 from depot.download import AT_ONCE, SILENCE, Download, fetch_all
 from depot.errors import DepotError
 from depot.objects import Objects
-from depot.weights import CONFIG, engine_files
+from depot.weights import engine_files
 from fleet.manifest import Manifest, WeightsFile, lacking
 from fleet.origin import Repository
+from fleet.weights import CONFIGS
 
 # huggingface_hub is imported where it is used: half a second, which only those pay who have such a model.
 if TYPE_CHECKING:
@@ -103,17 +104,16 @@ class Commit:
         return WeightsFile(file.rfilename, file.lfs.size, file.lfs.sha256)
 
     def _config(self, files: Sequence[WeightsFile]) -> Mapping[str, Any]:
-        found = [file for file in files if file.path == CONFIG]
-        if not found:  # an adapter
-            return {}
-        if lacking(self.objects.depot, found):
-            self.fetch(found)
+        by_name = {file.path: file for file in files}
+        file = next(by_name[name] for name in CONFIGS if name in by_name)
+        if lacking(self.objects.depot, [file]):
+            self.fetch([file])
         try:
-            config = json.loads(self.objects.path(found[0].sha256).read_text(encoding="utf-8"))
+            config = json.loads(self.objects.path(file.sha256).read_text(encoding="utf-8"))
         except ValueError as problem:
-            raise DepotError(f"{self.source}: config.json is no JSON: {problem}. Choose another commit.") from problem
+            raise DepotError(f"{self.source}: {file.path} is no JSON: {problem}. Choose another commit.") from problem
         if not isinstance(config, dict):
-            raise DepotError(f"{self.source}: config.json is not a JSON object. Choose another commit.")
+            raise DepotError(f"{self.source}: {file.path} is not a JSON object. Choose another commit.")
         return config
 
     def _url(self, path: str) -> str:

@@ -15,6 +15,9 @@ from fleet.refusals import MLX_REFUSALS, PLAIN_REFUSALS, VLLM_REFUSALS, Refusal
 from fleet.settings import GB, MODEL_SETTINGS, Model
 from fleet.values import Report, nearest, shown
 
+# What vLLM's engine is told of adapters: raylab_serving.adapters makes it of their own files, the largest rank too.
+LORA_ARGUMENTS = ("enable_lora", "lora_modules", "max_loras", "max_lora_rank", "max_cpu_loras")
+
 if TYPE_CHECKING:
     from fleet.memory import Need  # which reads this table
 
@@ -96,7 +99,7 @@ ENGINES: Mapping[str, Engine] = {
             "max_num_seqs": "`concurrency` says it",
             "pipeline_parallel_size": "`shape` says it",
             "distributed_executor_backend": "`shape` says it",
-            "lora_modules": "`adapters` says it",
+            **dict.fromkeys(LORA_ARGUMENTS, "`adapters` says it"),
             "api_key": "the door asks for keys",
         },
         config=_vllm,

@@ -63,6 +63,7 @@ class Code(Enum):
     ENGINE_REFUSES = "{given} has no {other}."
     REPLICAS_TOO_MANY = "{given} are asked for, and there {other}."
     REPLICAS_ORDER = "at least {given} replicas are asked for, and at most {other}."
+    ADAPTER_UNFIT = "{given} has {other}, which vllm does not serve."
     LLM_CONFIG_KEY = "Ray's LLMConfig has no key {given}."
     LLM_CONFIG_BESIDE = "{given} cannot stand beside llm_config, which says everything."
     SOURCE_INVALID = "{given} does not say where the model's files are."

@@ -49,7 +49,7 @@ def build(raw: RawFleet, root: Path) -> Fleet:
         Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)]) for mac in raw.macs
     )
     releases = _releases(raw, macs, root, findings)
-    models = read_models(_first(raw, "models"), raw, common["depot"], root, findings)
+    models = read_models(_first(raw, "models"), raw, macs, common["depot"], root, findings)
     applications = read_applications(_first(raw, "applications"), root, findings)
     checks.check_origins(_first(raw, "allowed_origins"), common["allowed_origins"], findings)
     if findings.problems:

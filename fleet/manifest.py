@@ -40,7 +40,7 @@ class Manifest:
     """12 hex digits."""
     files: tuple[WeightsFile, ...]
     config: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
-    """config.json."""
+    """config.json; of an adapter, adapter_config.json."""
     private: bool = False
     """Whether its publisher shows it to a few only."""
     tensors: Tensors | None = field(default=None, repr=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from fleet.engines import LORA_ARGUMENTS
 from fleet.errors import Code
 from fleet.settings import Between
 from fleet.values import Report, nearest
@@ -31,14 +32,26 @@ KEYS = (
 # What may stand beside llm_config.
 BESIDE = ("llm_config", "id", "macs", "memory_gb")
 # Keys of LLMConfig that settings of ours decide, since others count on them.
-_SAID = {
+_SAID: dict[tuple[str, ...], str] = {
     ("model_loading_config", "model_id"): "`id`",
     ("model_loading_config", "model_source"): "`source`",
     ("deployment_config", "name"): "`id`",
     ("deployment_config", "num_replicas"): "`replicas`",
     ("deployment_config", "autoscaling_config", "min_replicas"): "`replicas`",
     ("deployment_config", "autoscaling_config", "max_replicas"): "`replicas`",
+    ("server_cls",): "`engine`",
+    ("experimental_configs", "adapters"): "`adapters`",
+    ("experimental_configs", "macs"): "`macs`",
+    ("experimental_configs", "ring"): "`shape`",
+    ("experimental_configs", "ring_port"): "`shape`",
+    **{("engine_kwargs", name): "`adapters`" for name in LORA_ARGUMENTS},
 }
+# What also a whole LLMConfig must leave to raylab, with what to write instead.
+_OURS = {
+    ("experimental_configs", "adapters"): "Remove it: only a model with a `source` has `adapters`.",
+    ("experimental_configs", "macs"): "Remove it: `macs`, beside `llm_config`, says it.",
+}
+_LORA = "Remove it: it loads adapters from cloud storage alone. Name folders or repositories in `adapters` of a model."
 
 Reports = Callable[..., Report]
 
@@ -51,10 +64,7 @@ def check_serve(serve: Mapping[str, Any], replicas: object, report: Reports) -> 
         fix = 'It counts only when the model has "replicas": {"min": …, "max": …}.'
         report("serve", "deployment_config", "autoscaling_config")(Code.ENGINE_ARGUMENT, "`autoscaling_config`", fix)
     for path, setting in _SAID.items():
-        found: object = serve
-        for step in path:
-            found = found.get(step) if isinstance(found, Mapping) else None
-        if found is not None:
+        if _stands(path, serve):
             report("serve", *path)(Code.ENGINE_ARGUMENT, f"`{path[-1]}`", f"Remove it: {setting} says it.")
 
 
@@ -79,6 +89,9 @@ def read_config(path: Path, given: str, report: Reports) -> Mapping[str, Any] | 
         at(Code.FILE_UNFIT, given, "Write the keys of LLMConfig, model_loading_config first.", "it holds no keys")
         return None
     _check_keys(config, "llm_config", report)
+    for path_to, fix in _OURS.items():
+        if _stands(path_to, config):
+            report("llm_config", *path_to)(Code.ENGINE_ARGUMENT, f"`{path_to[-1]}`", fix)
     loading = config.get("model_loading_config")
     for key in ("model_id", "model_source"):
         if not isinstance(loading, Mapping) or not isinstance(loading.get(key), str):
@@ -118,11 +131,21 @@ def merged(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _stands(path: Sequence[str], config: Mapping[str, Any]) -> bool:
+    """Whether the config has something there."""
+    found: object = config
+    for step in path:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found is not None
+
+
 def _check_keys(config: Mapping[str, Any], setting: str, report: Reports) -> None:
     for key in config:
         if key not in KEYS:
             fix = nearest(str(key), KEYS, f"It has {', '.join(KEYS)}.")
             report(setting, str(key))(Code.LLM_CONFIG_KEY, f"`{key}`", fix)
+    if config.get("lora_config") is not None:
+        report(setting, "lora_config")(Code.ENGINE_ARGUMENT, "`lora_config`", _LORA)
 
 
 def _count(value: object) -> int:

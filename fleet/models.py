@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fleet.adapters import faults
 from fleet.checks import Findings
 from fleet.engines import check_engine
 from fleet.errors import Code, Problem, SettingsError
@@ -15,20 +16,21 @@ from fleet.model_config import BESIDE, check_serve, macs_in, read_config, replic
 from fleet.model_names import check_names
 from fleet.model_source import MODEL_FILES, Shelf, check_revision, read_adapter
 from fleet.raw import Entry, RawFleet
-from fleet.settings import MODEL_SETTINGS, Fleet, Model
+from fleet.settings import MODEL_SETTINGS, Fleet, Mac, Model
 from fleet.values import nearest, shown
 from fleet.weights import Weights
 
 
-def read_models(entry: Entry | None, raw: RawFleet, depot: Path, root: Path, findings: Findings) -> tuple[Model, ...]:
+def read_models(
+    entry: Entry | None, raw: RawFleet, macs: Sequence[Mac], depot: Path, root: Path, findings: Findings
+) -> tuple[Model, ...]:
     """The models that are right; what is wrong with the others goes into `findings`.
 
     What `depot` knows of a source that is not here counts; of others the weights stay empty, until `completed` fills
     them in. Relative paths count from `root`.
     """
     every = items("models", entry, '{"id": "tiny", "source": "…"}', findings)
-    names = tuple(mac.name for mac in raw.macs)
-    shelf = Shelf(names, depot, root)
+    shelf = Shelf(tuple(mac.name for mac in raw.macs), depot, root, has_metal(macs))
     read = [_Reading(item, raw.groups, shelf).model() for item in every]
     check_names(every, [model.id for model in read])
     return tuple(model for item, model in zip(every, read, strict=True) if item.right)
@@ -37,7 +39,8 @@ def read_models(entry: Entry | None, raw: RawFleet, depot: Path, root: Path, fin
 def completed(fleet: Fleet, weights: Mapping[str, Weights]) -> Fleet:
     """The fleet with what became known of its models and adapters since it was read, by their ids.
 
-    A context that nobody chose becomes no longer than the model allows. Raises SettingsError for one that is.
+    A context that nobody chose becomes no longer than the model allows. Raises SettingsError for one that is, and for
+    an adapter that cannot be served.
     """
     models, problems = [], []
     for index, model in enumerate(fleet.models):
@@ -51,10 +54,19 @@ def completed(fleet: Fleet, weights: Mapping[str, Weights]) -> Fleet:
                 field = f"models[{index}].context"
                 problems.append(Problem(Code.CONTEXT_TOO_LONG, "", "", field, str(context), fix, str(longest)))
         adapters = tuple(replace(each, weights=weights.get(each.id, each.weights)) for each in model.adapters)
+        for each in adapters:
+            field, given = f"models[{index}].adapters.{each.id}", str(each.source)
+            found_faults = faults(each.weights, has_metal(fleet.macs))
+            problems += [Problem(Code.ADAPTER_UNFIT, "", "", field, given, fix, what) for what, fix in found_faults]
         models.append(replace(model, weights=found, context=context, adapters=adapters))
     if problems:
         raise SettingsError(problems)
     return replace(fleet, models=tuple(models))
+
+
+def has_metal(macs: Iterable[Mac]) -> bool:
+    """Whether some of them run vllm-metal."""
+    return any(mac.platform == "osx-arm64" for mac in macs)
 
 
 class _Reading:

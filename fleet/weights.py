@@ -16,6 +16,8 @@ from fleet.kvcache import text_config, whole_number
 _SAMPLE_BYTES = 1024**2
 # The safetensors format allows no longer header.
 _HEADER_BYTES = 100_000_000
+# What says of a model how it is made, and of an adapter.
+CONFIGS = ("config.json", "adapter_config.json")
 _OUTPUT = re.compile(r"(^|\.)lm_head\.")
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|lm_head)\.")
 
@@ -44,7 +46,7 @@ class Weights:
     revision: str = ""
     """12 hex digits that change when the files do: over names, sizes and the first and last MiB of each."""
     config: Mapping[str, Any] | None = None
-    """config.json."""
+    """config.json; of an adapter, adapter_config.json."""
     tensors: Tensors | None = None
     """None when the headers were not read, or cannot be."""
 
@@ -81,7 +83,7 @@ def tensor_files(names: Iterable[str]) -> list[str]:
 
 
 def read_weights(folder: Path) -> Weights:
-    """Read a model's folder. Raises OSError, or ValueError when config.json is no JSON object."""
+    """Read a model's folder. Raises OSError, or ValueError when config.json, or an adapter's, is no JSON object."""
     found = sorted(
         path
         for path in folder.rglob("*")
@@ -99,10 +101,10 @@ def read_weights(folder: Path) -> Weights:
                 file.seek(-_SAMPLE_BYTES, 2)
             digest.update(file.read(_SAMPLE_BYTES))
     config = None
-    if (folder / "config.json").is_file():
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if told := next((folder / name for name in CONFIGS if (folder / name).is_file()), None):
+        config = json.loads(told.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
-            raise ValueError("config.json is not a JSON object")
+            raise ValueError(f"{told.name} is not a JSON object")
     headers = [read_header(folder / name) for name in tensor_files(name for name, _ in files)]
     return Weights(tuple(files), digest.hexdigest()[:12], config, tensors_of(headers, config))
 

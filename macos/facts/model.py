@@ -22,7 +22,7 @@ done
 printf '%s\\n' "$names" | while IFS= read -r name; do
     head -c {_SAMPLE_BYTES} "$name"; tail -c {_SAMPLE_BYTES} "$name"
 done 2>/dev/null | shasum -a 256
-cat config.json 2>/dev/null || true"""
+cat config.json 2>/dev/null || cat adapter_config.json 2>/dev/null || true"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Seen:
     revision: str = ""
     """12 hex digits that change when the files do: over names, sizes and the first and last MiB of each."""
     config: str = ""
-    """The text of config.json."""
+    """The text of config.json; of an adapter, of adapter_config.json."""
 
 
 class ModelFolder(FactBase[Seen]):

@@ -271,6 +271,12 @@ def test_the_look_of_a_folder(shell: BsdShell, folder: Path) -> None:
     assert changed.revision != seen.revision
 
 
+def test_an_adapters_own_config_is_read(shell: BsdShell, folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    seen = shell.fact(ModelFolder, folder=str(folder))
+    assert json.loads(seen.config) == CONFIG
+
+
 def test_a_folder_with_nothing_in_it(shell: BsdShell, tmp_path: Path) -> None:
     done = shell.run(ModelFolder().command(folder=str(tmp_path / "shell" / "raylab")))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -87,8 +87,9 @@ class Project:
         # A sparse file: as large as asked, without taking room.
         os.truncate(self.root / folder / "model.safetensors", tensor_bytes)
 
-    def adapter(self, folder: str, size: int = 64) -> None:
-        self.write(f"{folder}/adapter_config.json", '{"r": 16}')
+    def adapter(self, folder: str, size: int = 64, **config: object) -> None:
+        told = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], **config}
+        self.write(f"{folder}/adapter_config.json", json.dumps(told))
         self.write(f"{folder}/adapter_model.safetensors", "")
         os.truncate(self.root / folder / "adapter_model.safetensors", size)
 
