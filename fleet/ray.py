@@ -19,6 +19,9 @@ MLX = "mlx"
 # Beyond this size Ray on macOS refuses an object store unless told otherwise.
 _LARGE_STORE_MB = 2048
 _LOG_BYTES, _LOG_BACKUPS = 64 * MB, 4
+# What an answer may take that is not streamed: 100,000 tokens of a large model, at two a second, are 14 hours. A client
+# that goes away ends its request at once, so this is only for those that wait.
+_WHOLE_ANSWER_S = 24 * 3600
 
 
 def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str]:
@@ -100,6 +103,8 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         "RAY_ROTATION_BACKUP_COUNT": str(_LOG_BACKUPS),
         # The wrapper clears stale sockets there; only the head's arguments name it.
         "RAYLAB_RAY_TEMP": fleet.ray_temp_dir,
+        # Ray's default ends every answer that takes longer than 600 s as a 408; of a stream, its first part.
+        "RAY_SERVE_LLM_ROUTER_HTTP_TIMEOUT": str(_WHOLE_ANSWER_S),
         # Prompts are nobody's business.
         "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
         # Where the Serve config finds raylab_serving.

@@ -105,6 +105,7 @@ def test_the_environment_of_a_worker(fleet: Fleet) -> None:
         "RAY_ROTATION_MAX_BYTES": "67108864",
         "RAY_ROTATION_BACKUP_COUNT": "4",
         "RAY_agent_register_timeout_ms": "180000",
+        "RAY_SERVE_LLM_ROUTER_HTTP_TIMEOUT": "86400",
         "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
         "PYTHONPATH": fleet.serving.path,
         "VLLM_HOST_IP": "10.77.0.12",
