@@ -24,6 +24,7 @@ if "head" in host.groups:
     serve.application()
 
 prune.releases(name="Releases that nothing uses")
+prune.code(name="Code that nothing uses")
 prune.weights(name="Weights that no setting names")
 prune.objects(relay.wanted(), name="Artifacts that nothing uses")
 summary.fleet(name="Summary")

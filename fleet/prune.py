@@ -58,6 +58,31 @@ def releases_to_go(folders: Collection[ReleaseFolder], current: str) -> list[str
     return sorted(folder.name for folder in folders if not folder.in_use and folder.name not in (current, previous))
 
 
+@dataclass(frozen=True)
+class CodeFolder:
+    """One folder below serving/, which holds a wheel."""
+
+    name: str
+    """The first 12 hex digits of the wheel's sha256."""
+    made: int
+    """When the wheel came there, in seconds since 1970."""
+    package: str
+    """What the wheel's name begins with, `raylab_serving`; empty in a folder without one."""
+    in_use: bool
+    """Whether a job's plist, the Serve config or a running process names it."""
+
+
+def code_to_go(folders: Collection[CodeFolder], wanted: Collection[str]) -> list[str]:
+    """The names of the folders that are neither `wanted` nor in use nor the newest other of their package; sorted.
+
+    That one stays as releases do, and because replicas which still finish an answer import from it.
+    """
+    others = [folder for folder in folders if folder.package and folder.name not in wanted]
+    newest = {folder.package: folder.name for folder in sorted(others, key=lambda folder: (folder.made, folder.name))}
+    kept = {*wanted, *newest.values()}
+    return sorted(folder.name for folder in folders if not folder.in_use and folder.name not in kept)
+
+
 def objects_to_go(files: Iterable[DepotFile], wanted: Collection[str]) -> list[DepotFile]:
     """The objects that nothing links to and the partial ones, without those whose sha256 is `wanted`."""
     return [file for file in files if _unused(file) and file.name.removesuffix(PARTIAL) not in wanted]

@@ -1,4 +1,4 @@
-"""What a converge leaves on no Mac: releases, objects and weights that nothing needs any more."""
+"""What a converge leaves on no Mac: releases, code, objects and weights that nothing needs any more."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from fleet.layout import DEPOT, release_dir
-from fleet.prune import amount, objects_to_go, releases_to_go, weights_to_go
-from macos.facts.folders import DiskUsage, ReleaseFolders, WeightFolders
+from fleet.layout import DEPOT, SERVING, release_dir
+from fleet.prune import amount, code_to_go, objects_to_go, releases_to_go, weights_to_go
+from macos.facts.folders import CodeFolders, DiskUsage, ReleaseFolders, WeightFolders
 from macos.facts.objects import DepotFiles
 from macos.operations.objects import absent
 from macos.quiet import Commands, mac_operation
@@ -29,6 +29,22 @@ def releases() -> Commands:
         host.noop("no release is left over")
         return
     paths = [release_dir(name) for name in names]
+    _tell(paths, "removed, as nothing uses it any more")
+    yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+
+
+@mac_operation("prune.code")
+def code() -> Commands:
+    """The wheels of the settings stay, of each package the one before, and those in use; the others go.
+
+    At the end of a converge, as for releases.
+    """
+    wanted = {wheel.folder.removeprefix(f"{SERVING}/") for wheel in the_fleet().code}
+    found = host.get_fact(CodeFolders)
+    paths = [f"{SERVING}/{name}" for name in code_to_go(found, wanted)]
+    if not paths:
+        host.noop("no code is left over")
+        return
     _tell(paths, "removed, as nothing uses it any more")
     yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
 

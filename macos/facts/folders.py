@@ -1,4 +1,4 @@
-"""Facts about the folders of releases and weights: which there are, and how large."""
+"""Facts about the folders of releases, code and weights: which there are, and how large."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Sequence
 
 from pyinfra.api.facts import FactBase
 
-from fleet.layout import PLISTS, RELEASES, WEIGHTS
-from fleet.prune import ReleaseFolder
+from fleet.layout import PLISTS, RELEASES, SERVE_CONFIG, SERVING, WEIGHTS
+from fleet.prune import CodeFolder, ReleaseFolder
 
 # The files of launchd's jobs that are ours.
 _OUR_PLISTS = f"{PLISTS}/io.raylab.*.plist"
+_CODE = re.compile(
+    rf"(?:## (?P<used>used) |## made (?P<time>\d+) |){SERVING}/(?P<name>(?:\.removed-)?[0-9a-f]{{12}})"
+    r"(?:/(?P<package>[^/-]+)-[^/]+\.whl)?"
+)
 _LINE = re.compile(rf"(?:## (?P<used>used) |## complete (?P<time>\d+) |){RELEASES}/(?P<name>[^/]+)(?:/complete)?")
 
 
@@ -40,6 +44,32 @@ class ReleaseFolders(FactBase[list[ReleaseFolder]]):
         used = {m["name"] for m in found if m["used"]}
         names = [m["name"] for m in found if not m["time"] and not m["used"]]
         return [ReleaseFolder(name, completed.get(name), name in used) for name in names]
+
+
+class CodeFolders(FactBase[list[CodeFolder]]):
+    """Every folder of serving/ that is named as raylab names them."""
+
+    def command(self) -> str:
+        """The folders' times, the wheels, and what plists, the Serve config and processes name. Never fails."""
+        return (
+            f"find {SERVING} -mindepth 1 -maxdepth 1 -type d -exec stat -f '## made %m %N' {{}} + 2>/dev/null; "
+            f"find {SERVING} -mindepth 2 -maxdepth 2 -name '*.whl' 2>/dev/null; "
+            f"{{ cat {_OUR_PLISTS}; cat {SERVE_CONFIG}; ps -axww -o command=; }} 2>/dev/null | "
+            f"grep -aoE '{SERVING}/[0-9a-f]{{12}}' | sort -u | sed 's/^/## used /'; true"
+        )
+
+    @staticmethod
+    def default() -> list[CodeFolder]:
+        """There is none."""
+        return []
+
+    def process(self, output: list[str]) -> list[CodeFolder]:
+        """Parses the three kinds of lines."""
+        found = [m for line in output if (m := _CODE.fullmatch(line))]
+        used = {m["name"] for m in found if m["used"]}
+        packages = {m["name"]: m["package"] for m in found if m["package"]}
+        made = [(m["name"], int(m["time"])) for m in found if m["time"]]
+        return [CodeFolder(name, time, packages.get(name, ""), name in used) for name, time in made]
 
 
 class WeightFolders(FactBase[list[str]]):

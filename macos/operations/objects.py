@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.context import host
 
-from fleet.layout import DEPOT, RELEASES, WEIGHTS
+from fleet.layout import DEPOT, RELEASES, SERVING, WEIGHTS
 from fleet.prune import OBJECT_NAME, VERIFIED_MTIME
 from macos.facts import Files
 from macos.facts.objects import QUARANTINE, Views
@@ -17,7 +17,7 @@ from macos.shell import script_command
 
 _PART = r"(?!\.{1,2}(?:/|$))[^/\n\\]+"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
-_REMOVABLE = re.compile(rf"{RELEASES}/{_PART}|{WEIGHTS}/{_PART}(?:/{_PART})?")
+_REMOVABLE = re.compile(rf"{RELEASES}/{_PART}|{WEIGHTS}/{_PART}(?:/{_PART})?|{SERVING}/(?:\.removed-)?[0-9a-f]{{12}}")
 
 
 @mac_operation("objects.view")
@@ -46,9 +46,9 @@ def view(directory: str, files: Mapping[str, str]) -> Commands:
 
 @mac_operation("objects.absent")
 def absent(paths: Sequence[str]) -> Commands:
-    """None of these folders is there: releases, models, or revisions of models. Others are refused."""
+    """None of these folders is there: releases, models, revisions of models, or code. Others are refused."""
     if refused := [path for path in paths if not _REMOVABLE.fullmatch(path)]:
-        raise OperationValueError(f"neither a release nor weights, so not to be removed: {', '.join(refused)}")
+        raise OperationValueError(f"neither a release nor weights nor code, so not to be removed: {', '.join(refused)}")
     found = host.get_fact(Files, paths=paths)
     there = [path for path in paths if path in found]
     if not there:

@@ -13,10 +13,10 @@ from bsd_shell import BsdShell
 from pyinfra.api.state import State
 from test_macos_harness import Command, Responses, make_state, run
 
-from fleet.layout import DEPOT, RELEASES, WEIGHTS
-from fleet.prune import VERIFIED_MTIME, ReleaseFolder
+from fleet.layout import DEPOT, RELEASES, SERVING, WEIGHTS
+from fleet.prune import VERIFIED_MTIME, CodeFolder, ReleaseFolder
 from fleet.settings import Fleet
-from macos.facts.folders import DiskUsage, ReleaseFolders, WeightFolders
+from macos.facts.folders import CodeFolders, DiskUsage, ReleaseFolders, WeightFolders
 from roles import prune
 
 A, B = ("a" * 64, "b" * 64)
@@ -66,6 +66,33 @@ def test_nothing_is_said_or_done_when_no_release_is_left_over(fleet: Fleet, said
     lines = [f"{RELEASES}/{current(fleet)}", f"## complete 30 {RELEASES}/{current(fleet)}/complete"]
     assert run({"mindepth": lines}, prune.releases) == []
     assert run({"mindepth": []}, prune.releases) == []
+    assert said() == []
+
+
+OLD, BEFORE, USED = "0" * 12, "1" * 12, "2" * 12
+
+
+def code_answers(fleet: Fleet) -> dict[str, list[str]]:
+    """The code of the settings, that before it, and two older ones, of which a job uses one."""
+    now = fleet.serving.folder.removeprefix(f"{SERVING}/")
+    made = {now: 40, BEFORE: 30, OLD: 20, USED: 10}
+    lines = [f"## made {time} {SERVING}/{name}" for name, time in made.items()]
+    lines += [f"{SERVING}/{name}/{fleet.serving.file}" for name in made]
+    lines += [f"## used {SERVING}/{now}", f"## used {SERVING}/{USED}"]
+    there = [f"drwxr-xr-x root wheel 755 96 {SERVING}/{OLD}"]
+    return {"mindepth": lines, "%Sp": there, "du -sk": [f"60\t{SERVING}/{OLD}"]}
+
+
+def test_left_over_code_goes(fleet: Fleet, said: Said) -> None:
+    assert going(run(code_answers(fleet), prune.code)) == [f"{SERVING}/{OLD}"]
+    [line] = said()
+    assert line.endswith(f"{SERVING}/{OLD}: 61 kB, removed, as nothing uses it any more")
+
+
+def test_nothing_is_said_or_done_when_no_code_is_left_over(fleet: Fleet, said: Said) -> None:
+    lines = [f"## made 5 {fleet.serving.folder}", f"{fleet.serving.folder}/{fleet.serving.file}"]
+    assert run({"mindepth": lines}, prune.code) == []
+    assert run({"mindepth": []}, prune.code) == []
     assert said() == []
 
 
@@ -154,6 +181,35 @@ def test_release_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShe
 def test_the_look_itself_counts_as_no_use(mac: BsdShell) -> None:
     release(mac, "aaa", 100)
     assert mac.fact(ReleaseFolders) == [ReleaseFolder("aaa", 100, in_use=False)]
+
+
+def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell) -> None:
+    assert mac.fact(CodeFolders) == []
+    names = {"a" * 12: 100, "b" * 12: 200, "c" * 12: 300, "d" * 12: 400}
+    for name, time in names.items():
+        folder = mac.prefix / "serving" / name
+        folder.mkdir(parents=True)
+        (folder / "raylab_serving-0.1.0-py3-none-any.whl").touch()
+        os.utime(folder, (time, time))
+    (mac.prefix / "serving" / "somebody's").mkdir()
+    left = f".removed-{'e' * 12}"
+    (mac.prefix / "serving" / left).mkdir()
+    os.utime(mac.prefix / "serving" / left, (5, 5))
+    (mac.prefix / "etc").mkdir()
+    wheel = "raylab_serving-0.1.0-py3-none-any.whl"
+    (mac.prefix / "etc/serve.yaml").write_text(f"PYTHONPATH: {mac.prefix}/serving/{'b' * 12}/{wheel}:/x\n")
+    plist = mac.prefix / "io.raylab.ray.plist"
+    plist.write_text(f"<string>{mac.prefix}/serving/{'c' * 12}/{wheel}</string>\n")
+    mac.command("ps", f'[ "$*" = "-axww -o command=" ] && echo "python {mac.prefix}/serving/{"d" * 12}/{wheel}"')
+    # Where launchd's plists are is not below /opt/raylab.
+    mac.command("cat", f'case "$1" in *.plist) exec /bin/cat {plist} ;; esac; exec /bin/cat "$@"')
+    assert sorted(mac.fact(CodeFolders), key=lambda folder: folder.name) == [
+        CodeFolder(left, 5, "", in_use=False),
+        CodeFolder("a" * 12, 100, "raylab_serving", in_use=False),
+        CodeFolder("b" * 12, 200, "raylab_serving", in_use=True),
+        CodeFolder("c" * 12, 300, "raylab_serving", in_use=True),
+        CodeFolder("d" * 12, 400, "raylab_serving", in_use=True),
+    ]
 
 
 def test_weight_folders_and_sizes(mac: BsdShell) -> None:

@@ -7,9 +7,11 @@ import pytest
 from fleet.layout import WEIGHTS
 from fleet.prune import (
     VERIFIED_MTIME,
+    CodeFolder,
     DepotFile,
     ReleaseFolder,
     amount,
+    code_to_go,
     objects_to_go,
     releases_to_go,
     weights_to_go,
@@ -53,6 +55,24 @@ def test_half_built_releases_go_and_are_none_to_go_back_to() -> None:
 def test_what_an_interrupted_removal_left_goes_although_its_marker_is_there() -> None:
     folders = [whole("now", 30), whole(".removed-old", 29), whole("before", 20)]
     assert releases_to_go(folders, "now") == [".removed-old"]
+
+
+def code(name: str, made: int, package: str = "raylab_serving", in_use: bool = False) -> CodeFolder:
+    return CodeFolder(name, made, package, in_use)
+
+
+def test_of_each_package_the_current_code_and_the_newest_other_stay() -> None:
+    ours = [code("a1", 10), code("b2", 30), code("c3", 20)]
+    theirs = [code("d4", 1, "rerank"), code("e5", 2, "rerank"), code("f6", 3, "gone")]
+    assert code_to_go([*ours, *theirs], {"a1", "e5"}) == ["c3"]
+    assert code_to_go([*ours, *theirs], {"b2"}) == ["a1", "d4"]
+    assert code_to_go([], {"a1"}) == []
+
+
+def test_code_in_use_stays_and_what_is_no_code_goes() -> None:
+    assert code_to_go([code("a1", 10), code("b2", 20), code("c3", 5, in_use=True)], {"a1"}) == []
+    folders = [code("a1", 10), code(".removed-x", 50, ""), code("half", 60, "")]
+    assert code_to_go(folders, {"a1"}) == [".removed-x", "half"]
 
 
 def depot_file(name: str, links: int = 1, modified: int = VERIFIED_MTIME) -> DepotFile:
