@@ -1,16 +1,19 @@
 """`python -m depot.bundle INVENTORY [OUTPUT.tar]`: all that one inventory needs, for a control machine without network.
 
-It is one folder: the repository's tracked files, the inventory with its group_data and locks, the objects and
-models that it needs, the wheels of raylab's own environment, and setup-offline.sh. Secrets and SSH keys stay here.
+It is one folder: the repository's tracked files, the inventory with its group_data, its locks and the files that its
+settings name, the objects and models that it needs, the wheels of raylab's own environment, and setup-offline.sh.
+Secrets and SSH keys stay here.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from depot.errors import DepotError
 from depot.fetch import fetch
@@ -22,11 +25,13 @@ from depot.pack import Item, write_tar
 from depot.progress import volume
 from fleet.errors import SettingsError
 from fleet.load import load
-from fleet.raw import read_raw
+from fleet.raw import RawFleet, read_raw
 from fleet.settings import Fleet
 
 SETUP = Path(__file__).with_name("setup-offline.sh")
 KEY_MARK = b"PRIVATE KEY-----"
+# The settings of each model, and of each application, that name a file on the control machine.
+FILES = {"models": ("chat_template", "llm_config"), "applications": ("wheel",)}
 # Where the depot goes when its own path makes no sense elsewhere.
 DEPOT = ".depot"
 
@@ -109,7 +114,8 @@ def _tracked(root: Path) -> list[Path]:
 
 def _of_inventory(contents: Contents, root: Path, inventory: Path, fleet: Fleet) -> Iterator[Path]:
     yield root / inventory
-    groups = {group for group, _, _ in read_raw(inventory, root).group_data}
+    raw = read_raw(inventory, root)
+    groups = {group for group, _, _ in raw.group_data}
     for folder in dict.fromkeys((root / "group_data", (root / inventory).parent / "group_data")):
         yield from (path for path in sorted(folder.glob("*.py")) if path.stem in groups)
     for locks in fleet.releases:
@@ -117,6 +123,22 @@ def _of_inventory(contents: Contents, root: Path, inventory: Path, fleet: Fleet)
             yield from sorted(path for path in locks.iterdir() if path.is_file())
         else:
             contents.notes.append(f"The locks {locks} are outside of {root}: copy them yourself, to the same place.")
+    for path in _named(raw, root):
+        if path.is_relative_to(root):
+            yield path
+        else:
+            contents.notes.append(f"{path} is outside of {root}: copy it yourself, to the same place.")
+
+
+def _named(raw: RawFleet, root: Path) -> list[Path]:
+    """The files that models and applications name, whose settings were checked, each once."""
+    found = []
+    for setting, keys in FILES.items():
+        # These are one for the whole fleet.
+        entry = raw.macs[0].data.get(setting)
+        items: Any = entry.value if entry else ()
+        found += [item[key] for item in items for key in keys if item.get(key)]
+    return list(dict.fromkeys(Path(os.path.normpath(root / Path(str(path)).expanduser())) for path in found))
 
 
 def _depot(contents: Contents, root: Path, needs: Needs, models: dict[str, Path]) -> None:

@@ -148,6 +148,43 @@ def test_what_is_in_it_and_what_is_not(project: Project, capsys: pytest.CaptureF
     assert "raylab-lab.tar: " in told
 
 
+def test_files_that_the_settings_name_are_in_it(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chat templates, Ray's own configs and wheels of applications, though git ignores them."""
+    project.write(".gitignore", "models/\nown/\n*.whl\n")
+    project.write("own/chat.jinja", "{{ messages }}")
+    project.write("own/whole.yaml", "model_loading_config: {model_id: whole, model_source: /models/whole}\n")
+    project.wheel("own/rerank-1.0-py3-none-any.whl")
+    project.write("own/other.jinja", "{{ messages }}")
+    (tmp_path / "elsewhere.jinja").write_text("{{ messages }}")
+    project.write(
+        "inventory/group_data/lab.py",
+        f"""models = [
+    {{"id": "a", "source": "models/tiny", "context": 512, "chat_template": "./own/../own/chat.jinja"}},
+    {{"id": "b", "source": "models/tiny", "context": 512, "chat_template": "{tmp_path}/elsewhere.jinja"}},
+    {{"llm_config": "own/whole.yaml", "memory_gb": 4}},
+]
+applications = [{{
+    "name": "rerank", "route_prefix": "/rerank", "import_path": "rerank:app",
+    "wheel": "own/rerank-1.0-py3-none-any.whl",
+}}]
+""",
+    )
+    there = unpacked(project)
+    assert sorted(path.name for path in (there / "own").iterdir()) == [
+        "chat.jinja",
+        "rerank-1.0-py3-none-any.whl",
+        "whole.yaml",
+    ]
+    outside = f"{tmp_path}/elsewhere.jinja is outside of {project.root}: copy it yourself, to the same place."
+    assert outside in capsys.readouterr().err
+    monkeypatch.chdir(there)
+    fleet = load(Path("inventory/lab.py"))
+    assert [model.id for model in fleet.models] == ["a", "b", "whole"]
+    assert [wheel.file for wheel in fleet.code][1:] == ["rerank-1.0-py3-none-any.whl"]
+
+
 def test_the_environment_is_made_without_a_network(project: Project) -> None:
     there = unpacked(project)
     environment = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "PIP_INDEX_URL": "http://127.0.0.1:1/"}
