@@ -1,7 +1,7 @@
-"""Every port that a Mac of the fleet listens on, in one table.
+"""Every port that a Mac of the fleet listens on, in one table; docs/ports.md shows it.
 
-All are pinned, so that a firewall can be told about them, and all lie below 32768: a port above that may
-already be the source of somebody's outgoing connection when Ray starts.
+All are pinned, so that a firewall can be told about them. Those of the table lie below 32768: on Linux, a port above
+that may already be the source of somebody's outgoing connection when Ray starts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 # Below 1024 only root may listen; from 49152 on macOS hands ports out by itself.
 LOWEST, HIGHEST = 1024, 49151
+# Macs that hold one model together: the first port of the first group, which is vllm-metal's own default, and how many
+# each group has, one for each Mac and the same again for its lifeline. There are as many groups as models, at most 64.
+RING_PORT, RING_PORTS = 32323, 64
+RING_LAST = RING_PORT + 64 * RING_PORTS - 1
 
 
 def _port(number: int, doc: str) -> int:
@@ -48,6 +52,7 @@ class Ports:
         return replace(self, **overrides)
 
 
+_GROUPS = f"inside the ports of groups of Macs {RING_PORT}–{RING_LAST}"
 NAMES = tuple(entry.name for entry in fields(Ports))
 
 
@@ -63,5 +68,9 @@ def clashes(ports: Ports) -> list[tuple[str, str]]:
             found.append((name, f"`{seen[port]}`"))
         elif ports.worker_min <= port <= ports.worker_max:
             found.append((name, f"inside the worker ports {ports.worker_min}–{ports.worker_max}"))
+        elif RING_PORT <= port <= RING_LAST:
+            found.append((name, _GROUPS))
         seen.setdefault(port, name)
+    if ports.worker_min <= RING_LAST and ports.worker_max >= RING_PORT:
+        found.append(("worker_min" if ports.worker_min >= RING_PORT else "worker_max", _GROUPS))
     return found

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import plistlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from fleet_project import Project
 
+from fleet import serve
 from fleet.jobs import job, jobs
 from fleet.layout import LABELS, log_path, plist_path, weights_dir
 from fleet.memory import usable_bytes
 from fleet.names import hosts_block
+from fleet.placement import SLOTS
 from fleet.plan import make_plan
-from fleet.ports import Ports, clashes
+from fleet.ports import RING_LAST, RING_PORT, RING_PORTS, Ports, clashes
 from fleet.ray import label, ray_arguments, ray_environment
 from fleet.serve import serve_config
 from fleet.settings import GB, Fleet
@@ -38,6 +40,18 @@ def fleet(project: Project) -> Fleet:
 def test_the_port_table_has_no_doubles_and_stays_clear_of_ephemeral_ports() -> None:
     assert clashes(Ports()) == []
     assert all(1024 <= port < 32768 for port in (*Ports().single().values(), Ports().worker_max))
+
+
+def test_the_page_of_ports_is_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ports.md").read_text()
+    rows = [f"| `{entry.name}` | {entry.default} | {entry.metadata['doc']} |" for entry in fields(Ports)]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == rows
+    assert f"| {RING_PORT}–{RING_LAST} |" in page
+
+
+def test_the_ports_of_groups_are_those_that_they_are_given() -> None:
+    assert (serve.RING_PORT, serve.RING_PORTS) == (RING_PORT, RING_PORTS)
+    assert RING_LAST == RING_PORT + SLOTS * RING_PORTS - 1
 
 
 def test_ray_on_the_head(fleet: Fleet) -> None:
