@@ -15,8 +15,10 @@ from fleet.settings import APPLICATION_SETTINGS, Application
 from fleet.values import shown
 from fleet.wheel import CodeWheel, read
 
-# The name of our own application, and the paths that it answers.
-OURS = "llm"
+# Names of our own: of the application that takes requests in, and what those of the models begin with.
+ENTRY = "llm"
+MODEL = "model:"
+# The paths that they answer.
 OUR_PATHS = ("/", "/v1")
 _ROUTE = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -41,7 +43,7 @@ def _check_names(named: Sequence[tuple[Item, str]]) -> None:
     seen = set()
     for item, name in named:
         report = item.report("name")
-        if name == OURS:
+        if name == ENTRY or name.startswith(MODEL):
             report(Code.APPLICATION_OURS, shown(name), "Choose another name.")
         elif name and name in seen:
             report(Code.APPLICATION_TWICE, shown(name), "Give each its own name.")

@@ -79,7 +79,7 @@ class Code(Enum):
     # The user's own applications, and who may ask
     APPLICATION_INCOMPLETE = "application {given} has no {other}."
     APPLICATION_TWICE = "there are two applications called {given}."
-    APPLICATION_OURS = "{given} is what raylab's own application is called."
+    APPLICATION_OURS = "{given} is what one of raylab's own applications is called."
     ROUTE_INVALID = "{given} is not the path of an application."
     ROUTE_TAKEN = "{given} is a path of {other}."
     IMPORT_PATH_INVALID = "{given} does not say where the application is."

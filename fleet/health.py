@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fleet import layout
+from fleet.applications import ENTRY
 from fleet.macfacts import MacFacts
 from fleet.placement import SLOTS
 from fleet.plan import Plan
 from fleet.prune import amount
 from fleet.ray import MLX
-from fleet.serve import INGRESS, deployment_name
+from fleet.serve import application_name
 from fleet.settings import Fleet, Mac
 
+# Serve's word for an application that is as it should be.
+RUNNING = "RUNNING"
 # A job that launchd restarts lives shorter than this between two launches.
 STABLE_SECONDS = 10
 LOW_DISK = 0.05
@@ -78,16 +81,27 @@ class MacHealth:
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """A Serve application as seen."""
+
+    status: str = ""
+    """Serve's word for its state: RUNNING, DEPLOYING, …"""
+    replicas: int = 0
+    """How many of its replicas run; each application of raylab's has one deployment."""
+    message: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, [self.status or "not applied", self.message[:300]]))
+
+
+@dataclass(frozen=True)
 class Cluster:
     """What Ray and Serve say on the head. `error` says why nothing could be learned."""
 
     nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Alive nodes: node IP → total resources."""
-    application: str = ""
-    """Serve's word for the state of the application: RUNNING, DEPLOYING, …"""
-    replicas: Mapping[str, int] = field(default_factory=dict)
-    """Running replicas by Serve deployment, see `fleet.serve.deployment_name`."""
-    message: str = ""
+    applications: Mapping[str, Deployed] = field(default_factory=dict)
+    """By name, see `fleet.serve.application_name`."""
     error: str = ""
 
 
@@ -167,19 +181,23 @@ def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset
         "; ".join(wrong) or f"{len(expected)} alive, each with its node IP",
         "See deploy/status.py, then deploy/restart.py --limit NAME",
     )
-    running = {name: cluster.replicas.get(deployment_name(each.model), 0) for name, each in plan.placements.items()}
-    short = [
-        f"{name}: {running[name]} of {each.minimum} replicas"
-        for name, each in plan.placements.items()
-        if not each.minimum - len(absent) <= running[name] <= len(each.copies)
-    ]
-    entries = cluster.replicas.get(INGRESS, 0)
-    if entries < len(fleet.macs) - len(absent):
-        short.append(f"{entries} of {len(fleet.macs)} Macs take requests")
-    ok = cluster.application == "RUNNING" and not short
-    held = ", ".join(f"{model} × {count}" for model, count in running.items())
-    said = "; ".join([cluster.application or "not applied", *short, *filter(None, [cluster.message[:300]])])
-    yield Check("Serve", "", ok, f"RUNNING: {held}" if ok else said, "deploy/logs.py --data job=serve")
+    yield _serve(fleet, plan, cluster, len(absent))
+
+
+def _serve(fleet: Fleet, plan: Plan, cluster: Cluster, absent: int) -> Check:
+    """What Serve has of each model, and of the entries that take requests in."""
+    found, wrong = [], []
+    placements = {name: each for name, each in plan.placements.items() if each.copies}
+    for name, each in placements.items():
+        seen = cluster.applications.get(application_name(each.model), Deployed())
+        found.append(f"{name} × {seen.replicas}")
+        if seen.status != RUNNING or not each.minimum - absent <= seen.replicas <= len(each.copies):
+            wrong.append(f"{name}: {seen.replicas} of {each.minimum} replicas, {seen}")
+    entry = cluster.applications.get(ENTRY, Deployed())
+    if placements and (entry.status != RUNNING or entry.replicas < len(fleet.macs) - absent):
+        wrong.append(f"{entry.replicas} of {len(fleet.macs)} Macs take requests, {entry}")
+    said = "; ".join(wrong) or ", ".join(found) or "no models"
+    return Check("Serve", "", not wrong, said, "deploy/logs.py --data job=serve")
 
 
 def _name_of(fleet: Fleet, address: str) -> str:

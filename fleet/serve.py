@@ -1,24 +1,28 @@
-"""The Serve config: every model behind one OpenAI-compatible endpoint on every Mac, and the user's applications."""
+"""The Serve config: every model behind one OpenAI-compatible endpoint on every Mac, and the user's applications.
+
+Serve takes other arguments of an application for new code, and starts all of its replicas anew. So each model is an
+application of its own, and what may change while replicas run stands outside of the arguments, in `deployments`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fleet.applications import OURS
+from fleet.applications import ENTRY, MODEL
 from fleet.engines import engine_of, is_ring
 from fleet.links import Links
 from fleet.model_config import merged
 from fleet.model_names import serve_name
-from fleet.placement import Placement
+from fleet.placement import SLOTS, Placement
 from fleet.plan import Plan
 from fleet.ray import MAC_LABEL, MLX, label, slot
 from fleet.settings import Application, Fleet, Model
 
-APPLICATION = OURS
-# What takes requests in: its class, in serving/, and what Serve calls it.
+# Builders of applications, in serving/, and the class of the entry, by which Serve calls its deployment.
+MODEL_BUILDER = "raylab_serving.application:model"
+ENTRY_BUILDER = "raylab_serving.application:entry"
 INGRESS = "FleetIngress"
-INGRESS_CLASS = f"raylab_serving.ingress:{INGRESS}"
 # A long answer may take minutes; Serve's default of 20 s would cut it off when a replica goes.
 GRACEFUL_SHUTDOWN_S = 300
 HEALTH_CHECK_TIMEOUT_S = 30
@@ -33,78 +37,89 @@ REPLICA_CPUS = 0.1
 SCALE_AT = 0.75
 UPSCALE_DELAY_S = 30
 DOWNSCALE_DELAY_S = 600
-# The first port of the first group; a group has this many: one for each Mac, and the same again for its lifeline.
-RING_PORT = 32323
+# A group has this many ports, one for each Mac and the same again for its lifeline, wherever its model's slot says:
+# a change of other models moves none. All lie below 32768, as those of fleet/ports.py.
 RING_PORTS = 64
+RING_PORT = 32768 - SLOTS * RING_PORTS
 
 
 def serve_config(fleet: Fleet, plan: Plan) -> dict[str, Any]:
     """What the Serve REST API is given, as data. A fleet without models has no application of ours."""
     placements = [placement for placement in plan.placements.values() if placement.copies]
-    applications = [_ours(fleet, plan, placements)] if placements else []
+    served = [(placement, _llm_config(fleet, plan, placement)) for placement in placements]
+    entry = [_entry(fleet, served)] if served else []
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": _listen_address(fleet), "port": fleet.ports.serve_http},
-        "applications": [*applications, *(_of_the_user(fleet, each) for each in fleet.applications)],
+        "applications": [
+            *entry,
+            *(_model(placement, config) for placement, config in served),
+            *(_of_the_user(fleet, each) for each in fleet.applications),
+        ],
     }
 
 
+def application_name(model: Model) -> str:
+    """What Serve calls the application that a model is: `model:Qwen--Qwen3-8B`."""
+    return f"{MODEL}{serve_name(model.id)}"
+
+
 def deployment_name(model: Model) -> str:
-    """What Serve calls the deployment of a model: `VllmServer:Qwen--Qwen3-8B`."""
+    """What Serve calls its one deployment: `VllmServer:Qwen--Qwen3-8B`."""
     server_cls = str((model.config or {}).get("server_cls") or engine_of(model).server_cls)
     return f"{server_cls.replace(':', '.').rsplit('.', 1)[-1]}:{serve_name(model.id)}"
 
 
-def _ours(fleet: Fleet, plan: Plan, placements: Sequence[Placement]) -> dict[str, Any]:
-    groups = [placement.model.id for placement in placements if placement.size > 1]
-    configs, deployments = [], []
-    for placement in placements:
-        port = RING_PORT
-        if placement.size > 1:
-            port += RING_PORTS * groups.index(placement.model.id)
-        links = plan.links[placement.model.id][0] if is_ring(placement.model, placement.size) else None
-        config = _llm_config(fleet, placement, links, port)
-        if placement.model.config is None:
-            deployments.append(_light(placement, config["deployment_config"]))
-        configs.append(config)
-    return {
-        "name": APPLICATION,
-        "route_prefix": "/",
-        "import_path": "ray.serve.llm:build_openai_app",
-        "args": {
-            "llm_configs": configs,
-            "ingress_cls_config": {
-                "ingress_cls": INGRESS_CLASS,
-                "ingress_extra_kwargs": {
-                    "models": {placement.model.id: _names(placement.model) for placement in placements},
-                    "allowed_origins": list(fleet.allowed_origins),
-                },
-            },
-            "ingress_deployment_config": {
-                "max_replicas_per_node": 1,
-                "max_ongoing_requests": INGRESS_REQUESTS,
-                "ray_actor_options": {"num_cpus": REPLICA_CPUS},
-            },
+def _entry(fleet: Fleet, served: Sequence[tuple[Placement, Mapping[str, Any]]]) -> dict[str, Any]:
+    """What takes requests in. Whatever changes in here, Serve tells the entries that run."""
+    deployment = {
+        "name": INGRESS,
+        # One per Mac, so that every Mac answers and goes on answering while any other is away.
+        "num_replicas": len(fleet.macs),
+        "max_replicas_per_node": 1,
+        "max_ongoing_requests": INGRESS_REQUESTS,
+        "ray_actor_options": {"num_cpus": REPLICA_CPUS},
+        "user_config": {
+            "models": [_known(placement.model, config) for placement, config in served],
+            "allowed_origins": list(fleet.allowed_origins),
         },
-        # One entry per Mac, so that every Mac answers and goes on answering while any other is away.
-        "deployments": [{"name": INGRESS, "num_replicas": len(fleet.macs)}, *deployments],
+    }
+    return {
+        "name": ENTRY,
+        "route_prefix": "/",
+        "import_path": ENTRY_BUILDER,
+        "args": {},
+        "deployments": [deployment],
     }
 
 
-def _names(model: Model) -> dict[str, Any]:
-    """What the entry knows of a model, beside its id."""
+def _known(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the entry knows of a model: `raylab_serving.catalog.Model`."""
+    arguments = config.get("engine_kwargs") or {}
     return {
+        "id": model.id,
+        "application": application_name(model),
+        "deployment": deployment_name(model),
         "aliases": list(model.aliases),
         "adapters": [adapter.id for adapter in model.adapters],
         "max_tokens": model.max_tokens,
+        "context": arguments.get("max_model_len", arguments.get("context")),
+    }
+
+
+def _model(placement: Placement, config: dict[str, Any]) -> dict[str, Any]:
+    """One model. Only the entry asks it: it has no path of its own."""
+    return {
+        "name": application_name(placement.model),
+        "route_prefix": None,
+        "import_path": MODEL_BUILDER,
+        "args": config,
+        "deployments": [] if placement.model.config is not None else [_light(placement, config["deployment_config"])],
     }
 
 
 def _light(placement: Placement, options: dict[str, Any]) -> dict[str, Any]:
-    """What may change while replicas run, taken out of a deployment's options.
-
-    With a change of what stays in there, every replica of every model starts anew.
-    """
+    """What may change while replicas run, taken out of a deployment's options."""
     scaling = options.pop("autoscaling_config", {})
     queue = options.pop("max_queued_requests")
     name = deployment_name(placement.model)
@@ -128,10 +143,12 @@ def _replicas(placement: Placement, scaling: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _llm_config(fleet: Fleet, placement: Placement, links: Links | None, ring_port: int) -> dict[str, Any]:
+def _llm_config(fleet: Fleet, plan: Plan, placement: Placement) -> dict[str, Any]:
     """One model as Ray's LLMConfig."""
     model = placement.model
     engine = engine_of(model)
+    links = plan.links[model.id][0] if is_ring(model, placement.size) else None
+    ring_port = RING_PORT + RING_PORTS * placement.slot
     if model.config is not None:
         return _as_written(fleet, model.config, placement)
     config: dict[str, Any] = {

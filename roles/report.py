@@ -12,10 +12,9 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from fleet import layout
-from fleet.health import Cluster
+from fleet.health import RUNNING, Cluster, Deployed
 from fleet.names import host_names
 from fleet.ray import dashboard_url
-from fleet.serve import APPLICATION
 from roles.context import the_fleet, the_release, this_mac
 
 
@@ -63,17 +62,17 @@ def parse(answer: Mapping[str, Any]) -> Report:
 
 def cluster(head: Mapping[str, Any]) -> Cluster:
     """What the head sees, as health judges it."""
-    application = head["applications"].get(APPLICATION, {})
     return Cluster(
         nodes={node["ip"]: node["resources"] for node in head["nodes"] if node["state"] == "ALIVE"},
-        application=application.get("status") or "",
-        replicas={
-            name: sum(replica["state"] == "RUNNING" for replica in deployment["replicas"])
-            for name, deployment in application.get("deployments", {}).items()
-        },
-        message=application.get("message") or "",
+        applications={name: _deployed(application) for name, application in head["applications"].items()},
         error=head["error"],
     )
+
+
+def _deployed(application: Mapping[str, Any]) -> Deployed:
+    replicas = [replica for each in application["deployments"].values() for replica in each["replicas"]]
+    running = sum(replica["state"] == RUNNING for replica in replicas)
+    return Deployed(application["status"] or "", running, application["message"] or "")
 
 
 NO_ANSWER = Cluster(error=f"{layout.LIBEXEC}/raylab_report.py gave no answer on the head: run it there to see why")

@@ -45,7 +45,7 @@ def application() -> None:
 
 
 def shortcomings(cluster: Cluster) -> str:
-    """What keeps the application from being served by every Mac of this run; empty when nothing does.
+    """What keeps the models from being served by every Mac of this run; empty when nothing does.
 
     A Mac that failed earlier, or that --limit leaves out, is not waited for.
     """

@@ -51,8 +51,8 @@ class Call:
                     400, str(error.__cause__ or error), code="invalid_parameter", param="messages"
                 ) from error
         call = cls(method, body, raw)
-        if served.max_tokens and raw:
-            await call._set_limit(served.max_tokens, raw)
+        if served.model.max_tokens and raw:
+            await call._set_limit(served.model.max_tokens, raw)
         return call
 
     async def _set_limit(self, max_tokens: int, raw: Request) -> None:

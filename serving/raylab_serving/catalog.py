@@ -1,12 +1,27 @@
-"""The names that clients may ask for, and what each stands for."""
+"""The models of the fleet, the names that clients may ask for, and what each stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from raylab_serving.errors import ApiError
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the entry knows of a model, as the fleet's settings say it."""
+
+    id: str
+    application: str
+    """Serve's name for the application that the model is, and for its deployment."""
+    deployment: str
+    aliases: Sequence[str] = ()
+    adapters: Sequence[str] = ()
+    max_tokens: int | None = None
+    """How long an answer may get that was asked for without a limit."""
+    context: int | None = None
+    """How many tokens a prompt and its answer may have together."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +30,10 @@ class Served:
 
     name: str
     """As clients ask for it; answers carry it as their model."""
-    model: str
+    model: Model
     """The model whose replicas answer."""
     known_as: str
     """What those replicas call it: the model's own id, or an adapter's name."""
-    max_tokens: int | None = None
-    """How long an answer may get that was asked for without a limit."""
 
     @property
     def is_alias(self) -> bool:
@@ -30,23 +43,21 @@ class Served:
     @property
     def is_adapter(self) -> bool:
         """Whether this is the model with a LoRA adapter."""
-        return self.known_as != self.model
+        return self.known_as != self.model.id
 
 
 class Catalog:
-    """Models by id, their aliases and their adapters, in the order of the settings."""
+    """Models, their aliases and their adapters, in the order of the settings."""
 
-    def __init__(self, ids: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, models: Iterable[Model] = ()) -> None:
+        self.models = tuple(models)
         self._served: dict[str, Served] = {}
-        self._models = tuple(ids)
-        for model in self._models:
-            about = settings.get(model, {})
-            limit = about.get("max_tokens")
-            self._add(Served(model, model, model, limit))
-            for alias in about.get("aliases") or ():
-                self._add(Served(alias, model, model, limit))
-            for adapter in about.get("adapters") or ():
-                self._add(Served(adapter, model, adapter, limit))
+        for model in self.models:
+            self._add(Served(model.id, model, model.id))
+            for alias in model.aliases:
+                self._add(Served(alias, model, model.id))
+            for adapter in model.adapters:
+                self._add(Served(adapter, model, adapter))
 
     def _add(self, served: Served) -> None:
         self._served.setdefault(served.name, served)
@@ -63,8 +74,8 @@ class Catalog:
 
         Raises ApiError: 404 for an unknown name, 400 for none.
         """
-        if name is None and len(self._models) == 1:
-            return self._served[self._models[0]]
+        if name is None and len(self.models) == 1:
+            return self._served[self.models[0].id]
         known = ", ".join(self._served)
         if name is None:
             message = f"The request names no model. There are: {known}"

@@ -22,7 +22,7 @@ logger = logging.getLogger("ray.serve")
 # Seconds after which a client should ask again: a place in the queue may be free by then, a replica there, or a person.
 BUSY_RETRY_S = 1
 LOADING_RETRY_S = 5
-GIVEN_UP_RETRY_S = 60
+CLOSED_RETRY_S = 60
 
 # vLLM's words for: this engine does not answer any more, whatever it is asked; and ours.
 ENGINE_FAILURES = frozenset({"EngineDeadError", "EngineGenerateError", "EngineFailed"})
@@ -101,14 +101,17 @@ def _busy(error: Any) -> ApiError:  # noqa: ANN401
     return ApiError(error.status_code, message, kind="overloaded_error", code="queue_full", retry_after=wait)
 
 
-def given_up(model: str) -> ApiError:
-    """For a model that Serve no longer tries to start."""
-    message = f"{model} failed to start, too often for Serve to try again: see the state of its deployment."
-    return ApiError(503, message, code="model_failed", retry_after=GIVEN_UP_RETRY_S)
+def closed(model: str) -> ApiError:
+    """For a model that Serve starts no replicas of; which of the two reasons it has, it does not tell a front."""
+    message = (
+        f"Serve starts no replicas of {model}: they failed to start too often, which the state of its deployment tells "
+        "more of, or it was taken away a moment ago."
+    )
+    return ApiError(503, message, code="model_failed", retry_after=CLOSED_RETRY_S)
 
 
-def _given_up(_error: Any) -> ApiError:  # noqa: ANN401
-    return given_up("The model")
+def _closed(_error: Any) -> ApiError:  # noqa: ANN401
+    return closed("this model")
 
 
 def _lost(_error: Any) -> ApiError:  # noqa: ANN401
@@ -142,7 +145,7 @@ def _vllm_client(error: Any) -> ApiError:  # noqa: ANN401
 # The first that fits counts. An error of a replica arrives as an instance of its own class and of RayTaskError.
 _KINDS: tuple[tuple[Any, Callable[[Any], ApiError]], ...] = (
     (BackPressureError, _busy),
-    (DeploymentUnavailableError, _given_up),
+    (DeploymentUnavailableError, _closed),
     (RequestValidationError, _invalid),
     (HTTPException, _http),
     (OpenAIHTTPException, _ray_http),

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-
-def near(handle: DeploymentHandle) -> DeploymentHandle:
-    """A streaming handle to the same deployment that prefers replicas on this Mac."""
-    twin = DeploymentHandle(handle.deployment_name, handle.app_name)
-    twin._init(_prefer_local_routing=True)
-    return twin.options(stream=True)
+# Seconds that a front which has just learned of a model gives Serve to tell it of replicas.
+FIRST_NEWS_S = 5.0
 
 
-def running(handle: DeploymentHandle) -> int | None:
-    """How many replicas the handle could send a request to; None while it has not been told yet."""
+class Way:
+    """To the replicas of one deployment of another application, whether that exists yet, or still, or not.
+
+    A request enters by the near handle, which prefers replicas on this Mac and alone limits how many may wait. The
+    other one, to which all Macs are alike, only ever gets those that were let in already and whose replica failed.
+    """
+
+    def __init__(self, application: str, deployment: str) -> None:
+        self.near = _streaming(application, deployment, prefer_near=True)
+        self.anywhere = _streaming(application, deployment, prefer_near=False)
+        self._since = time.monotonic()
+
+    async def replicas(self) -> int:
+        """How many a request could be sent to now. Waits a moment for the first news of them, but once only."""
+        while (count := _running(self.near)) is None and time.monotonic() - self._since < FIRST_NEWS_S:
+            await asyncio.sleep(0.05)
+        return count or 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether Serve has stopped trying to start replicas, or has taken the application away."""
+        return not self.near._router._asyncio_router._deployment_available
+
+
+def _streaming(application: str, deployment: str, *, prefer_near: bool) -> DeploymentHandle:
+    handle = DeploymentHandle(deployment, application)
+    handle._init(_prefer_local_routing=prefer_near)
+    return handle.options(stream=True)
+
+
+def _running(handle: DeploymentHandle) -> int | None:
+    """None while the handle has not been told of a deployment yet."""
     router = handle._router._asyncio_router._request_router
     return None if router is None else len(router.curr_replicas)
-
-
-def is_given_up(handle: DeploymentHandle) -> bool:
-    """Whether Serve has stopped trying to start replicas."""
-    return not handle._router._asyncio_router._deployment_available
 
 
 def taken(response: Any) -> asyncio.Future[Any]:  # noqa: ANN401

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,10 +27,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp
 
 from raylab_serving import answers, handles, loading
 from raylab_serving.calls import Call
-from raylab_serving.catalog import Catalog, Served
+from raylab_serving.catalog import Catalog, Model, Served
 from raylab_serving.errors import (
     LOADING_RETRY_S,
     UNDERSTOOD,
@@ -39,7 +40,7 @@ from raylab_serving.errors import (
     OpenAiErrors,
     answer,
     api_error,
-    given_up,
+    closed,
     is_failure,
 )
 
@@ -48,38 +49,49 @@ from raylab_serving.errors import (
 PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)
 # Seconds between two looks whether a request that no replica has taken can still hope for one.
 LOOK_S = 1.0
-# Seconds that a front which has just started gives Serve to tell it of replicas.
-FIRST_NEWS_S = 5.0
 # Seconds for which one reading of a replica's progress serves every request that asks.
 NEWS_S = 1.0
 
 
-class FleetIngress(OpenAiIngress):  # type: ignore[misc]
-    """OpenAiIngress with other names for models, limits, and answers instead of silence."""
+class AllowedOrigins(CORSMiddleware):  # type: ignore[misc]
+    """Lets pages of these origins call, or of all for "*". Which they are is looked up for each request."""
 
-    def __init__(
-        self,
-        llm_deployments: dict[str, DeploymentHandle],
-        model_cards: dict[str, ModelCard],
-        *,
-        lora_paths: dict[str, str] | None = None,
-        models: Mapping[str, Mapping[str, Any]] | None = None,
-        allowed_origins: Collection[str] = (),
-    ) -> None:
-        """`models`: aliases, adapters and max_tokens by model id. `allowed_origins`: web pages that may call us."""
-        super().__init__(llm_deployments, model_cards, lora_paths=lora_paths)
-        self._catalog = Catalog(model_cards, models or {})
-        self._origins = tuple(allowed_origins)
-        # A request enters by the near handle, which alone limits how many may wait. The other one, to which all Macs
-        # are alike, only ever gets those that were let in already and whose replica failed.
-        self._near = {model: handles.near(handle) for model, handle in llm_deployments.items()}
-        self._anywhere = {model: handle.options(stream=True) for model, handle in llm_deployments.items()}
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        super().__init__(app, allow_methods=["GET", "POST"], allow_headers=["*"])
+        self._origins = origins
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Starlette's hook."""
+        return origin in self._origins or "*" in self._origins
+
+
+class FleetIngress(OpenAiIngress):  # type: ignore[misc]
+    """OpenAiIngress with other names for models, limits, and answers instead of silence.
+
+    Its models are applications of their own. It has no arguments: what it knows of them comes by `reconfigure`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({}, {})
+        self._catalog = Catalog()
+        # The middleware reads this list: it stays the same one.
+        self._origins: list[str] = []
+        # By application and deployment. A way to a model that is gone costs next to nothing, and may be used again.
+        self._ways: dict[tuple[str, str], handles.Way] = {}
         self._news: dict[str, tuple[float, loading.Progress | None]] = {}
 
-    @classmethod
-    def get_deployment_options(cls, llm_configs: Any = None) -> dict[str, Any]:  # noqa: ANN401
-        """As many as the application's `deployments` says: Ray's default would scale by load, and stay at one."""
-        return {"autoscaling_config": None}
+    async def reconfigure(self, known: Mapping[str, Sequence[Any]]) -> None:
+        """Serve's hook, before the first request and for each change of the deployment's `user_config`.
+
+        `known` has the `models`, each as the fields of Model, and `allowed_origins`: web pages that may call us.
+        Requests on their way are not disturbed: they have what they need.
+        """
+        catalog = Catalog(Model(**about) for about in known["models"])
+        for model in catalog.models:
+            if (where := (model.application, model.deployment)) not in self._ways:
+                self._ways[where] = handles.Way(*where)
+        self._catalog = catalog
+        self._origins[:] = known["allowed_origins"]
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: Ray's app, but closed to web pages of others, and with errors in OpenAI's form."""
@@ -87,10 +99,7 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
         replaced = (CORSMiddleware, BaseHTTPMiddleware)
         app.user_middleware = [entry for entry in app.user_middleware if entry.cls not in replaced]
         app.add_middleware(OpenAiErrors)
-        if self._origins:
-            app.add_middleware(
-                CORSMiddleware, allow_origins=self._origins, allow_methods=["GET", "POST"], allow_headers=["*"]
-            )
+        app.add_middleware(AllowedOrigins, origins=self._origins)
         app.add_exception_handler(RequestValidationError, answer)
         app.add_exception_handler(HTTPException, answer)
         return app
@@ -106,9 +115,12 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
         )
 
     def _card(self, served: Served) -> ModelCard:
-        card = self._model_cards[served.model]
-        about = {**card.metadata, "base_model_id": served.model} if served.is_adapter else card.metadata
-        return card.model_copy(update={"id": served.name, "metadata": about})
+        model = served.model
+        # As Ray's own ingress tells them.
+        about = {"model_id": model.id, "input_modality": "text", "max_request_context_length": model.context}
+        if served.is_adapter:
+            about["base_model_id"] = model.id
+        return ModelCard(id=served.name, object="model", owned_by="organization-owner", permission=[], metadata=about)
 
     async def _process_llm_request(
         self,
@@ -140,12 +152,13 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
         if raw_request is not None:
             setattr(raw_request.state, UNDERSTOOD, True)
         served = self._catalog.find(body.model)
+        way = self._ways[served.model.application, served.model.deployment]
         call = await Call.made(call_method, body, raw_request, served)
-        targets, pauses = self._near, iter(PAUSES)
+        handle, pauses = way.near, iter(PAUSES)
         while True:
             begun = False
             try:
-                async with contextlib.aclosing(self._parts(served.model, targets, call)) as parts:
+                async with contextlib.aclosing(self._parts(served.model.id, way, handle, call)) as parts:
                     async for part in parts:
                         if not begun and call.lifts_limit(part):
                             break
@@ -161,20 +174,19 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
                     # Ours already: Serve has an answer of its own to errors of its own.
                     raise api_error(error) from error
                 await asyncio.sleep(pause)
-                targets = self._anywhere
+                handle = way.anywhere
 
     async def _parts(
-        self, model: str, targets: Mapping[str, DeploymentHandle], call: Call
+        self, model: str, way: handles.Way, handle: DeploymentHandle, call: Call
     ) -> AsyncGenerator[Any, None]:
         """One replica's answer. Its work ends when nobody wants it any more."""
-        handle = targets[model]
-        await self._check_ready(model, handle)
+        await self._check_ready(model, way)
         response = call.send(handle)
         begun = False
         try:
             taken = handles.taken(response)
             while not (await asyncio.wait({taken}, timeout=LOOK_S))[0]:
-                await self._check_ready(model, handle)
+                await self._check_ready(model, way)
             async for part in response:
                 if not begun and answers.failed_start(part):
                     raise EngineFailed(model)
@@ -187,16 +199,13 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
                     response.cancel()
             raise
 
-    async def _check_ready(self, model: str, handle: DeploymentHandle) -> None:
+    async def _check_ready(self, model: str, way: handles.Way) -> None:
         """Raise ApiError when no replica could take a request now: Serve would let it wait, however long."""
-        deadline = time.monotonic() + FIRST_NEWS_S
-        while (count := handles.running(handle)) is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-        if count:
+        if await way.replicas():
             return
-        if handles.is_given_up(handle):
-            raise given_up(model)
         progress = await self._progress(model)
+        if way.is_closed and not progress:
+            raise closed(f'the model "{model}"')
         state = f"is not ready: {progress}" if progress else "has no running replica yet"
         message = f'The model "{model}" {state}. Try again later.'
         raise ApiError(503, message, code="model_not_ready", retry_after=LOADING_RETRY_S)

@@ -23,6 +23,7 @@ import yaml  # comes with Ray
 
 API = "/api/serve/applications/"
 POLL_S = 2.0
+TRIED_POLL_S = 0.2
 TIMEOUT_S = 60.0
 # Not through the proxy that System Settings may name: it would see the token.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -32,6 +33,8 @@ EMPTY_POLLS = 4
 RETRY_S, RETRY_MOST_S = 60.0, 900.0
 # Serve's own figure is 2: how often a replica that stops looks whether its requests are done.
 NUDGE_S = 2.1
+# Serve's word for what it tries no more.
+FAILED = "DEPLOY_FAILED"
 
 Config = Mapping[str, Any]
 
@@ -45,8 +48,6 @@ class Step:
     """What to do now, and why."""
 
     reason: str
-    clear: tuple[str, ...] = ()
-    """Applications to take away first, since they are stuck."""
     given_up: tuple[tuple[str, str], ...] = ()
     """Deployments, each with its application, that Serve is to try again."""
 
@@ -64,7 +65,8 @@ def differences(wanted: Config, details: Config) -> list[str]:
     found = {
         name: application.get("deployed_app_config")
         for name, application in details.get("applications", {}).items()
-        if application.get("source", "declarative") == "declarative"
+        # One that is going away, while its replicas finish what they have begun, is as good as gone.
+        if application.get("source", "declarative") == "declarative" and application.get("status") != "DELETING"
     }
     asked = {application["name"]: application for application in wanted.get("applications", [])}
     return [
@@ -79,12 +81,12 @@ def is_empty(details: Config) -> bool:
     return not details.get("applications")
 
 
-def stuck(details: Config) -> tuple[str, ...]:
-    """Applications that have failed for good with no replica of a model left: Serve has given up."""
+def unbuilt(details: Config) -> tuple[str, ...]:
+    """Applications that Serve could not build: it has no deployments of theirs, and builds them when told again."""
     return tuple(
         name
         for name, application in sorted(details.get("applications", {}).items())
-        if application.get("status") == "DEPLOY_FAILED" and not _running(application)
+        if application.get("status") == FAILED and not application.get("deployments")
     )
 
 
@@ -94,7 +96,7 @@ def given_up(details: Config) -> tuple[tuple[str, str], ...]:
         (name, deployment)
         for name, application in sorted(details.get("applications", {}).items())
         for deployment, about in sorted(application.get("deployments", {}).items())
-        if about.get("status") == "DEPLOY_FAILED" and not _running_replicas(about)
+        if about.get("status") == FAILED and not _running(about)
     )
 
 
@@ -110,13 +112,7 @@ def nudged(wanted: Config, deployments: Sequence[tuple[str, str]]) -> dict[str, 
     return config
 
 
-def _running(application: Config) -> int:
-    """Replicas that run a model; those of the ingress alone answer nobody."""
-    deployments = application.get("deployments", {}).items()
-    return sum(_running_replicas(about) for name, about in deployments if not name.endswith("Ingress"))
-
-
-def _running_replicas(deployment: Config) -> int:
+def _running(deployment: Config) -> int:
     return sum(replica.get("state") == "RUNNING" for replica in deployment.get("replicas", []))
 
 
@@ -126,8 +122,8 @@ def next_step(wanted: Config, details: Config, empty_polls: int) -> Step | None:
         return None
     if reasons := differences(wanted, details):
         return Step("; ".join(reasons))
-    if failed := stuck(details):
-        return Step(f"deployment of {', '.join(failed)} failed", clear=failed)
+    if failed := unbuilt(details):
+        return Step(f"Serve could not build {', '.join(failed)}")
     if lost := given_up(details):
         return Step(f"Serve has given up {', '.join(deployment for _, deployment in lost)}", given_up=lost)
     return None
@@ -138,7 +134,7 @@ def summary(details: Config) -> str:
     parts = []
     for name, application in sorted(details.get("applications", {}).items()):
         deployments = [
-            f"{deployment} {_running_replicas(about)}/{about.get('target_num_replicas', '?')}"
+            f"{deployment} {_running(about)}/{about.get('target_num_replicas', '?')}"
             for deployment, about in sorted(application.get("deployments", {}).items())
         ]
         inside = ", ".join(deployments) or "no deployments yet"
@@ -239,22 +235,20 @@ class Keeper:
     def apply(self, wanted: dict[str, Any], step: Step) -> None:
         """Sends the config. Raises Unavailable."""
         say(f"applying the config: {step.reason}")
-        if step.clear:
-            others = [each for each in wanted["applications"] if each["name"] not in step.clear]
-            self.dashboard.call("PUT", API, {**wanted, "applications": others})
-            self.wait_until_gone(step.clear)
         if step.given_up:
             self.dashboard.call("PUT", API, nudged(wanted, step.given_up))
+            self.wait_until_tried(step.given_up)
         self.dashboard.call("PUT", API, wanted)
         say("config accepted")
 
-    def wait_until_gone(self, names: Sequence[str]) -> None:
-        """Waits, for a minute at most, until none of these applications is left. Raises Unavailable."""
+    def wait_until_tried(self, deployments: Sequence[tuple[str, str]]) -> None:
+        """Waits, for a minute at most, until Serve has seen what was changed of them. Raises Unavailable.
+
+        It acts on a config a moment after it has accepted it: one that is changed back by then is none.
+        """
         deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            if not set(names) & self.dashboard.call("GET", API).get("applications", {}).keys():
-                return
-            time.sleep(POLL_S)
+        while set(deployments) & set(given_up(self.dashboard.call("GET", API))) and time.monotonic() < deadline:
+            time.sleep(TRIED_POLL_S)
 
     def tell(self, text: str) -> None:
         """Logs what has changed since the last time."""

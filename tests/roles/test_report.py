@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fleet.health import Cluster
+from fleet.health import Cluster, Deployed
 from roles.report import NodeReport, Report
 
 HEAD = {
@@ -18,9 +18,9 @@ HEAD = {
             {"ip": "10.77.0.12", "state": "DEAD", "resources": {"mlx": 1.0}},
         ],
         "applications": {
-            "llm": {
-                "status": "RUNNING",
-                "message": "",
+            "model:tiny": {
+                "status": "UNHEALTHY",
+                "message": "one is missing",
                 "deployments": {"LLMServer:tiny": {"replicas": [{"state": "RUNNING"}, {"state": "STARTING"}]}},
             }
         },
@@ -33,7 +33,8 @@ def test_the_head_s_report() -> None:
     report = NodeReport().process(["a warning of some library", json.dumps(HEAD)])
     assert report.versions == {"python": "3.12.11", "ray": "2.59.0", "vllm": "0.27.1"}
     assert report.cluster == Cluster(
-        nodes={"10.77.0.11": {"mlx": 1.0}}, application="RUNNING", replicas={"LLMServer:tiny": 1}
+        nodes={"10.77.0.11": {"mlx": 1.0}},
+        applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing")},
     )
 
 

@@ -42,6 +42,10 @@ class EchoServer(Placed, LLMServerProtocol):
         await self.start()
 
     async def start(self) -> None:
+        if tries := self._config.experimental_configs.get("broken"):
+            with Path(tries).open("a") as file:
+                file.write("tried\n")
+            raise RuntimeError("this model never starts")
         gate = self._config.experimental_configs.get("gate")
         with loading.reporting(self._config.model_id, "loading weights"):
             while gate and not Path(gate).exists():
@@ -97,7 +101,8 @@ class EchoServer(Placed, LLMServerProtocol):
         )
 
     def _said(self, request: Any, here: str) -> str:
-        return json.dumps({"mac": here, "model": request.model, "limit": request.max_completion_tokens})
+        said = {"mac": here, "pid": os.getpid(), "model": request.model, "limit": request.max_completion_tokens}
+        return json.dumps(said)
 
 
 async def _forever(name: str) -> None:

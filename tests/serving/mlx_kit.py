@@ -23,17 +23,22 @@ MODEL = "tests/model"
 USER = {"role": "user", "content": "hello"}
 
 
+def settings(path: str, **arguments: object) -> dict[str, Any]:
+    """As the fleet renders them."""
+    return {
+        "model_loading_config": {"model_id": MODEL, "model_source": path},
+        "accelerator_config": {"kind": "cpu"},
+        "server_cls": "raylab_serving.mlx:MlxServer",
+        "engine_kwargs": {"context": 512, "concurrency": 8, "cache_gb": 0.05, **arguments},
+        "placement_group_config": {"bundles": [{"CPU": 1}], "strategy": "PACK"},
+        "deployment_config": {"ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 8},
+        "experimental_configs": {"stream_batching_interval_ms": 0},
+    }
+
+
 def config(path: str, **arguments: object) -> LLMConfig:
-    """As the fleet renders it."""
-    return LLMConfig(
-        model_loading_config={"model_id": MODEL, "model_source": path},
-        accelerator_config={"kind": "cpu"},
-        server_cls="raylab_serving.mlx:MlxServer",
-        engine_kwargs={"context": 512, "concurrency": 8, "cache_gb": 0.05, **arguments},
-        placement_group_config={"bundles": [{"CPU": 1}], "strategy": "PACK"},
-        deployment_config={"ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 8},
-        experimental_configs={"stream_batching_interval_ms": 0},
-    )
+    """As an engine's server gets them."""
+    return LLMConfig(**settings(path, **arguments))
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from ray.llm._internal.serve.core.configs.openai_api_models import OpenAIHTTPException
 from ray.serve.exceptions import BackPressureError
 from raylab_serving import answers
-from raylab_serving.catalog import Catalog
+from raylab_serving.catalog import Catalog, Model
 from raylab_serving.errors import ApiError, EngineFailed, api_error, is_failure
 from starlette.exceptions import HTTPException
 
-SETTINGS = {"a/b": {"aliases": ["gpt-4o"], "adapters": ["sql"], "max_tokens": 9}}
+FIRST = Model("a/b", "model:a--b", "Server:a--b", aliases=["gpt-4o"], adapters=["sql"])
+SECOND = Model("c", "model:c", "Server:c")
 
 
 def chunk(model: str, text: str = "x") -> str:
@@ -26,22 +27,21 @@ def chunk(model: str, text: str = "x") -> str:
 
 
 def test_names_come_in_the_order_of_the_settings() -> None:
-    catalog = Catalog(["a/b", "c"], SETTINGS)
+    catalog = Catalog([FIRST, SECOND])
     assert [(served.name, served.model, served.known_as) for served in catalog] == [
-        ("a/b", "a/b", "a/b"),
-        ("gpt-4o", "a/b", "a/b"),
-        ("sql", "a/b", "sql"),
-        ("c", "c", "c"),
+        ("a/b", FIRST, "a/b"),
+        ("gpt-4o", FIRST, "a/b"),
+        ("sql", FIRST, "sql"),
+        ("c", SECOND, "c"),
     ]
-    assert catalog.find("gpt-4o").max_tokens == 9
     assert [served.is_alias for served in catalog] == [False, True, False, False]
     assert [served.is_adapter for served in catalog] == [False, False, True, False]
 
 
 def test_a_request_without_a_name_means_the_only_model() -> None:
-    assert Catalog(["a/b"], SETTINGS).find(None).name == "a/b"
+    assert Catalog([FIRST]).find(None).name == "a/b"
     with pytest.raises(ApiError, match=r"names no model\. There are: a/b, gpt-4o, sql, c"):
-        Catalog(["a/b", "c"], SETTINGS).find(None)
+        Catalog([FIRST, SECOND]).find(None)
 
 
 def test_an_answer_goes_out_under_the_name_that_was_asked_for() -> None:

@@ -18,11 +18,11 @@ pytest.importorskip("ray.serve.llm")
 
 import httpx
 import openai
-from ingress_cluster import MACS, replicas, serving, until
+from ingress_cluster import MACS, entry, model, replicas, serving, until
 from ray.experimental.internal_kv import _internal_kv_get
 
 STEADY, GATED = "org/steady", "gated"
-DEPLOYMENT = "EchoServer:org--steady"
+APPLICATION = "model:org--steady"
 ORIGIN = "https://chat.example"
 # Four processes that import vLLM's requests, at ten seconds of a core each, on a machine that may be busy.
 START_S = 240
@@ -72,9 +72,9 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     gate = tmp_path_factory.mktemp("gate") / "open"
     steady = _model(STEADY, 0, 50, 50, macs=[{"raylab.io/mac": f"in({','.join(MACS)})"}])
     gated = _model(GATED, 1, 1, 2, macs=[{"raylab.io/mac": "beta"}], gate=str(gate))
-    about = {STEADY: {"aliases": ["gpt-4o"], "adapters": ["steady-sql"], "max_tokens": 7}, GATED: {}}
-    names = {"models": about, "allowed_origins": [ORIGIN]}
-    with serving([steady, gated], names, [{"name": DEPLOYMENT, "num_replicas": 2}]) as url:
+    models = [model(steady, num_replicas=2), model(gated)]
+    about = {STEADY: {"aliases": ["gpt-4o"], "adapters": ["steady-sql"], "max_tokens": 7, "context": 512}}
+    with serving([entry(*models, origins=[ORIGIN], **about), *models]) as url:
         found = Front(url, gate)
         until(lambda: _complete(found), START_S)
         yield found
@@ -83,7 +83,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 def _complete(front: Front) -> bool:
     """Whether both replicas answer."""
     with contextlib.suppress(openai.APIError):
-        return replicas().get(DEPLOYMENT) == 2 and front.said("where")["mac"] == "alpha"
+        return len(replicas(APPLICATION)) == 2 and front.said("where")["mac"] == "alpha"
     return False
 
 
@@ -103,14 +103,16 @@ def test_a_model_that_is_not_there_yet_says_so_at_once_and_how_far_it_is(front: 
 
 def test_a_model_runs_on_the_macs_it_was_given(front: Front) -> None:
     """Two replicas with one slot a Mac are on two Macs, and the ingress prefers the one beside it."""
-    assert replicas()[DEPLOYMENT] == 2
+    assert len(replicas(APPLICATION)) == 2
     assert {front.said("where")["mac"] for _ in range(10)} == {"alpha"}
 
 
 def test_names(front: Front) -> None:
     assert [card.id for card in front.client.models.list()] == [STEADY, "gpt-4o", "steady-sql", GATED]
     assert front.client.models.retrieve("steady-sql").id == "steady-sql"
-    assert front.client.models.retrieve(STEADY).id == STEADY
+    card = front.client.models.retrieve(STEADY).to_dict()
+    metadata = {"model_id": STEADY, "input_modality": "text", "max_request_context_length": 512}
+    assert (card["id"], card["metadata"]) == (STEADY, metadata)
 
 
 @pytest.mark.parametrize(("name", "known_as"), [(STEADY, STEADY), ("gpt-4o", STEADY), ("steady-sql", "steady-sql")])
@@ -217,7 +219,7 @@ def test_a_replica_that_dies_before_it_answers_is_passed_over_and_one_that_dies_
 
 def test_when_it_is_there_it_takes_what_fits_and_refuses_what_does_not(front: Front) -> None:
     front.gate.touch()
-    until(lambda: replicas()["EchoServer:gated"] == 1)
+    until(lambda: replicas("model:gated"))
     until(lambda: front.post({"model": GATED, "messages": [{"role": "user", "content": "x"}]}).status_code == 200)
     taken, refused = asyncio.run(_fill(f"{front.url}/v1/chat/completions"))
     # One runs and two wait: the next one is one too many.

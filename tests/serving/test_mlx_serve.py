@@ -22,10 +22,12 @@ pytest.importorskip("ray")
 import httpx
 import openai
 import ray
-from mlx_kit import MODEL, config
+from ingress_cluster import apply, entry, model, status, until
+from mlx_kit import MODEL, settings
 from mlx_models import reciting
 from ray import serve
-from ray.serve.llm import build_openai_app
+
+from fleet.applications import ENTRY
 
 # To write so much takes minutes.
 CONTEXT = 200_000
@@ -36,15 +38,19 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 def url() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=4,
+        resources={"front-alpha": 1},
+        include_dashboard=False,
+        object_store_memory=80 * 2**20,
+        log_to_driver=False,
+    )
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        ingress = {
-            "ingress_cls": "raylab_serving.ingress:FleetIngress",
-            "ingress_extra_kwargs": {"models": {MODEL: {}}, "allowed_origins": []},
-        }
-        served = config(reciting(), context=CONTEXT, concurrency=2)
-        serve.run(build_openai_app({"llm_configs": [served], "ingress_cls_config": ingress}), route_prefix="/")
+        served = model(settings(reciting(), context=CONTEXT, concurrency=2))
+        apply([entry(served), served])
+        until(lambda: status(ENTRY) == status(served["name"]) == "RUNNING", 240)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         serve.shutdown()

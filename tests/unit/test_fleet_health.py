@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.health import Answer, Check, Cluster, Contents, Job, MacHealth, evaluate
+from fleet.health import Answer, Check, Cluster, Contents, Deployed, Job, MacHealth, cluster_checks, evaluate
 from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
-from fleet.serve import deployment_name
 from fleet.settings import Fleet
 
 FACTS = MacFacts.parse("")
@@ -47,8 +46,7 @@ def cluster(fleet: Fleet) -> Cluster:
     """Ray and Serve as they should be."""
     return Cluster(
         nodes={mac.node_ip: {"mlx": 64.0} for mac in fleet.macs},
-        application="RUNNING",
-        replicas={deployment_name(fleet.models[0]): len(fleet.macs), "FleetIngress": len(fleet.macs)},
+        applications={"llm": Deployed("RUNNING", len(fleet.macs)), "model:tiny": Deployed("RUNNING", len(fleet.macs))},
     )
 
 
@@ -108,10 +106,29 @@ def test_a_mac_that_is_not_in_the_cluster_and_a_stranger_that_is(fleet: Fleet) -
 
 
 def test_missing_replicas_and_entries(fleet: Fleet) -> None:
-    found = wrong(fleet, well(fleet), replace(cluster(fleet), replicas={}, application="DEPLOYING"))
-    assert [check.name for check in found] == ["Serve"]
-    assert "0 of 3 replicas" in found[0].found
-    assert "0 of 3 Macs take requests" in found[0].found
+    seen = {"llm": Deployed("UNHEALTHY", 2), "model:tiny": Deployed("DEPLOY_FAILED", 0, "no such file")}
+    found = wrong(fleet, well(fleet), replace(cluster(fleet), applications=seen))
+    assert [(check.name, check.found) for check in found] == [
+        ("Serve", "tiny: 0 of 3 replicas, DEPLOY_FAILED: no such file; 2 of 3 Macs take requests, UNHEALTHY")
+    ]
+
+
+def test_a_config_that_was_not_applied(fleet: Fleet) -> None:
+    found = wrong(fleet, well(fleet), replace(cluster(fleet), applications={}))
+    assert [check.found for check in found] == [
+        "tiny: 0 of 3 replicas, not applied; 0 of 3 Macs take requests, not applied"
+    ]
+
+
+def test_what_serve_has_of_each_model(fleet: Fleet) -> None:
+    (check,) = [check for check in cluster_checks(fleet, make_plan(fleet, {}), cluster(fleet)) if check.name == "Serve"]
+    assert (check.ok, check.found) == (True, "tiny × 3")
+    (none,) = [
+        check
+        for check in cluster_checks(replace(fleet, models=()), make_plan(replace(fleet, models=()), {}), cluster(fleet))
+        if check.name == "Serve"
+    ]
+    assert (none.ok, none.found) == (True, "no models")
 
 
 def test_a_head_that_does_not_answer(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from fleet_project import Project
 from fleet.cables import Port, PortReport
 from fleet.memory import need_of
 from fleet.plan import Plan, make_plan
-from fleet.serve import deployment_name, serve_config
+from fleet.serve import RING_PORT, RING_PORTS, deployment_name, serve_config
 from fleet.settings import GB
 
 ALL = "inventory/group_data/all.py"
@@ -42,25 +42,26 @@ def planned(project: Project, memory: Mapping[str, int] = MEMORY) -> Plan:
     return make_plan(project.load(), memory)
 
 
-def rendered(project: Project, memory: Mapping[str, int] = MEMORY) -> dict[str, Any]:
-    """Our application."""
+def rendered(project: Project, memory: Mapping[str, int] = MEMORY) -> dict[str, dict[str, Any]]:
+    """Every application, by its name."""
     plan = planned(project, memory)
     config = serve_config(plan.fleet, plan)
     # As the Macs read it.
     assert yaml.safe_load(yaml.safe_dump(config)) == json.loads(json.dumps(config)) == config
-    application: dict[str, Any] = config["applications"][0]
-    return application
+    return {application["name"]: application for application in config["applications"]}
 
 
 def config_of(project: Project, model_id: str = "tiny", memory: Mapping[str, int] = MEMORY) -> dict[str, Any]:
     """One model's LLMConfig."""
-    configs = rendered(project, memory)["args"]["llm_configs"]
-    return next(each for each in configs if each["model_loading_config"]["model_id"] == model_id)
+    config: dict[str, Any] = rendered(project, memory)[f"model:{model_id}"]["args"]
+    return config
 
 
-def overrides(project: Project) -> dict[str, dict[str, Any]]:
-    """What is said of each deployment outside of the arguments."""
-    return {each.pop("name"): each for each in rendered(project)["deployments"]}
+def override(project: Project, application: str = "model:tiny") -> dict[str, Any]:
+    """What is said of the deployment of an application outside of the arguments."""
+    (found,) = rendered(project)[application]["deployments"]
+    assert isinstance(found, dict)
+    return found
 
 
 def test_one_model_on_every_mac(project: Project) -> None:
@@ -73,60 +74,72 @@ def test_one_model_on_every_mac(project: Project) -> None:
             {
                 "name": "llm",
                 "route_prefix": "/",
-                "import_path": "ray.serve.llm:build_openai_app",
-                "args": {
-                    "llm_configs": [
-                        {
-                            "model_loading_config": {
-                                "model_id": "tiny",
-                                "model_source": plan.fleet.models[0].path,
-                            },
-                            "server_cls": "raylab_serving.vllm:VllmServer",
-                            "accelerator_config": {"kind": "cpu"},
-                            "callback_config": {"callback_class": "raylab_serving.vllm:LocalWeights"},
-                            "placement_group_config": {
-                                "bundles": [
-                                    {
-                                        "CPU": 0.1,
-                                        "mlx": 1,
-                                        f"slot-{plan.placements['tiny'].slot}": 1,
-                                        "memory": need_of(plan.fleet.models[0]).total,
-                                    }
-                                ],
-                                "strategy": "PACK",
-                            },
-                            "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
-                            "deployment_config": {
-                                "ray_actor_options": {"num_cpus": 0.1},
-                                "max_ongoing_requests": 4,
-                                "graceful_shutdown_timeout_s": 300,
-                                "health_check_period_s": 2,
-                                "health_check_timeout_s": 30,
-                            },
-                            "experimental_configs": {},
-                            "runtime_env": {"env_vars": {"A": "1"}},
-                        }
-                    ],
-                    "ingress_cls_config": {
-                        "ingress_cls": "raylab_serving.ingress:FleetIngress",
-                        "ingress_extra_kwargs": {
-                            "models": {"tiny": {"aliases": [], "adapters": [], "max_tokens": None}},
-                            "allowed_origins": [],
-                        },
-                    },
-                    "ingress_deployment_config": {
+                "import_path": "raylab_serving.application:entry",
+                "args": {},
+                "deployments": [
+                    {
+                        "name": "FleetIngress",
+                        "num_replicas": 3,
                         "max_replicas_per_node": 1,
                         "max_ongoing_requests": 1000,
                         "ray_actor_options": {"num_cpus": 0.1},
-                    },
-                },
-                "deployments": [
-                    {"name": "FleetIngress", "num_replicas": 3},
-                    {"name": "VllmServer:tiny", "num_replicas": 3, "max_queued_requests": 100},
+                        "user_config": {
+                            "models": [
+                                {
+                                    "id": "tiny",
+                                    "application": "model:tiny",
+                                    "deployment": "VllmServer:tiny",
+                                    "aliases": [],
+                                    "adapters": [],
+                                    "max_tokens": None,
+                                    "context": 512,
+                                }
+                            ],
+                            "allowed_origins": [],
+                        },
+                    }
                 ],
-            }
+            },
+            {
+                "name": "model:tiny",
+                "route_prefix": None,
+                "import_path": "raylab_serving.application:model",
+                "args": {
+                    "model_loading_config": {"model_id": "tiny", "model_source": plan.fleet.models[0].path},
+                    "server_cls": "raylab_serving.vllm:VllmServer",
+                    "accelerator_config": {"kind": "cpu"},
+                    "callback_config": {"callback_class": "raylab_serving.vllm:LocalWeights"},
+                    "placement_group_config": {
+                        "bundles": [
+                            {
+                                "CPU": 0.1,
+                                "mlx": 1,
+                                f"slot-{plan.placements['tiny'].slot}": 1,
+                                "memory": need_of(plan.fleet.models[0]).total,
+                            }
+                        ],
+                        "strategy": "PACK",
+                    },
+                    "engine_kwargs": {"max_model_len": 512, "max_num_seqs": 4, "enforce_eager": True},
+                    "deployment_config": {
+                        "ray_actor_options": {"num_cpus": 0.1},
+                        "max_ongoing_requests": 4,
+                        "graceful_shutdown_timeout_s": 300,
+                        "health_check_period_s": 2,
+                        "health_check_timeout_s": 30,
+                    },
+                    "experimental_configs": {},
+                    "runtime_env": {"env_vars": {"A": "1"}},
+                },
+                "deployments": [{"name": "VllmServer:tiny", "num_replicas": 3, "max_queued_requests": 100}],
+            },
         ],
     }
+
+
+def arguments(applications: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What Serve takes for new code when it changes, by application."""
+    return {name: (application["import_path"], application["args"]) for name, application in applications.items()}
 
 
 def test_a_further_mac_changes_no_argument(project: Project) -> None:
@@ -134,14 +147,38 @@ def test_a_further_mac_changes_no_argument(project: Project) -> None:
     before = rendered(project)
     project.change(LAB, "workers = [", 'workers = [\n    ("@mac/delta", {"node_ip": "10.77.0.14"}),')
     after = rendered(project, MEMORY | {"delta": 64 * GB})
-    assert after["args"] == before["args"]
-    assert [each["num_replicas"] for each in after["deployments"]] == [4, 4]
+    assert arguments(after) == arguments(before)
+    assert [application["deployments"][0]["num_replicas"] for application in after.values()] == [4, 4]
+
+
+def test_another_model_changes_nothing_but_what_the_entry_knows(project: Project) -> None:
+    qwen(project)
+    group = '"engine": "mlx", "shape": 3'
+    models(project, f'"id": "a", {group}', '"id": "b"', f'"id": "c", {group}')
+    before = rendered(project)
+    models(project, '"id": "b"', f'"id": "c", {group}', '"id": "d"')
+    after = rendered(project)
+    assert list(after) == ["llm", "model:b", "model:c", "model:d"]
+    assert (after["model:b"], after["model:c"]) == (before["model:b"], before["model:c"])
+    entries = [each["llm"]["deployments"][0].pop("user_config") for each in (before, after)]
+    assert before["llm"] == after["llm"]
+    assert [[model["id"] for model in known["models"]] for known in entries] == [["a", "b", "c"], ["b", "c", "d"]]
+
+
+def test_other_macs_are_other_arguments(project: Project) -> None:
+    """Serve would not look at a changed selector alone."""
+    tiny(project, '"macs": "beta",')
+    before = arguments(rendered(project))
+    project.change(ALL, '"macs": "beta",', '"macs": "gamma",')
+    after = arguments(rendered(project))
+    assert before["llm"] == after["llm"]
+    assert before["model:tiny"] != after["model:tiny"]
 
 
 def test_a_counted_model_runs_on_the_macs_of_the_plan(project: Project) -> None:
     tiny(project, '"replicas": 2, "macs": ["gamma", "alpha"],')
     assert config_of(project)["experimental_configs"] == {"macs": [{"raylab.io/mac": "in(alpha,gamma)"}]}
-    assert overrides(project)["VllmServer:tiny"]["num_replicas"] == 2
+    assert override(project)["num_replicas"] == 2
 
 
 def test_a_model_on_one_mac(project: Project) -> None:
@@ -157,7 +194,8 @@ def test_models_that_share_a_mac_have_slots_of_their_own(project: Project) -> No
 
 def test_a_model_that_scales(project: Project) -> None:
     tiny(project, '"replicas": {"min": 1, "max": 2}, "concurrency": 8, "queue": 7,')
-    assert overrides(project)["VllmServer:tiny"] == {
+    assert override(project) == {
+        "name": "VllmServer:tiny",
         "autoscaling_config": {
             "min_replicas": 1,
             "max_replicas": 2,
@@ -173,10 +211,9 @@ def test_what_the_entry_knows_of_a_model(project: Project) -> None:
     project.adapter("adapters/a")
     tiny(project, '"aliases": ["gpt-4o"], "adapters": {"support": "adapters/a"}, "max_tokens": 64,')
     project.change(ALL, "platform =", 'allowed_origins = ["https://chat.example.org"]\nplatform =')
-    assert rendered(project)["args"]["ingress_cls_config"]["ingress_extra_kwargs"] == {
-        "models": {"tiny": {"aliases": ["gpt-4o"], "adapters": ["support"], "max_tokens": 64}},
-        "allowed_origins": ["https://chat.example.org"],
-    }
+    known = override(project, "llm")["user_config"]
+    assert known["models"][0].items() >= {"aliases": ["gpt-4o"], "adapters": ["support"], "max_tokens": 64}.items()
+    assert known["allowed_origins"] == ["https://chat.example.org"]
     (adapter,) = project.load().models[0].adapters
     assert config_of(project)["experimental_configs"]["adapters"] == {"support": adapter.path}
 
@@ -227,17 +264,18 @@ def test_a_group_of_mlx(project: Project) -> None:
     assert config["experimental_configs"] == {
         "macs": [{"raylab.io/mac": "beta"}, {"raylab.io/mac": "gamma"}],
         "ring": [{"mac": "beta", "address": "10.77.0.12"}, {"mac": "gamma", "address": "10.77.0.13"}],
-        "ring_port": 32323,
+        "ring_port": RING_PORT + RING_PORTS * planned(project).placements["tiny"].slot,
     }
-    assert overrides(project)["MlxServer:tiny"]["num_replicas"] == 1
+    assert override(project)["num_replicas"] == 1
 
 
 def test_groups_that_share_macs_have_ports_of_their_own(project: Project) -> None:
     qwen(project)
     group = '"engine": "mlx", "shape": 3'
     models(project, f'"id": "a", {group}', '"id": "b"', f'"id": "c", {group}')
-    assert config_of(project, "a")["experimental_configs"]["ring_port"] == 32323
-    assert config_of(project, "c")["experimental_configs"]["ring_port"] == 32323 + 64
+    ports = [config_of(project, model)["experimental_configs"]["ring_port"] for model in ("a", "c")]
+    assert abs(ports[0] - ports[1]) >= RING_PORTS
+    assert all(28672 <= port <= 32768 - RING_PORTS for port in ports)
 
 
 def test_a_group_over_cables_stands_in_the_order_of_its_ring(project: Project) -> None:
@@ -258,8 +296,7 @@ def test_a_group_over_cables_stands_in_the_order_of_its_ring(project: Project) -
     }
     plan = make_plan(project.load(), MEMORY, reports=reports)
     (links,) = plan.links["tiny"]
-    (config,) = serve_config(plan.fleet, plan)["applications"][0]["args"]["llm_configs"]
-    found = config["experimental_configs"]
+    found = serve_config(plan.fleet, plan)["applications"][1]["args"]["experimental_configs"]
     assert [each["mac"] for each in found["ring"]] == [rank.mac.name for rank in links.ranks]
     assert [each["address"] for each in found["ring"]] == [rank.address for rank in links.ranks]
     assert all(each["address"].startswith("10.183.") for each in found["ring"])
@@ -270,6 +307,7 @@ def test_a_group_over_cables_stands_in_the_order_of_its_ring(project: Project) -
 def test_a_group_of_vllm_is_a_pipeline(project: Project) -> None:
     tiny(project, '"shape": 2, "macs": "workers", "env": {"A": "1"},')
     config = config_of(project)
+    port = RING_PORT + RING_PORTS * planned(project).placements["tiny"].slot
     assert config["accelerator_config"] == {"kind": "tpu"}
     assert config["engine_kwargs"] == {
         "max_model_len": 512,
@@ -280,13 +318,13 @@ def test_a_group_of_vllm_is_a_pipeline(project: Project) -> None:
     assert config["experimental_configs"] == {"macs": [{"raylab.io/mac": "beta"}, {"raylab.io/mac": "gamma"}]}
     assert config["runtime_env"] == {
         "worker_process_setup_hook": "vllm_metal.compat._patch_ray_distributed",
-        "env_vars": {"VLLM_METAL_RING_BASE_PORT": "32323", "A": "1"},
+        "env_vars": {"VLLM_METAL_RING_BASE_PORT": str(port), "A": "1"},
     }
 
 
 def test_a_model_in_ids_with_slash_and_dot(project: Project) -> None:
     models(project, '"id": "Qwen/Qwen3-0.6B"')
-    assert "VllmServer:Qwen--Qwen3-0_6B" in overrides(project)
+    assert override(project, "model:Qwen--Qwen3-0_6B")["name"] == "VllmServer:Qwen--Qwen3-0_6B"
 
 
 def test_what_raylab_has_no_setting_for(project: Project) -> None:
@@ -304,7 +342,7 @@ def test_what_raylab_has_no_setting_for(project: Project) -> None:
         "health_check_period_s": 5,
         "health_check_timeout_s": 30,
     }
-    scaling = overrides(project)["VllmServer:tiny"]["autoscaling_config"]
+    scaling = override(project)["autoscaling_config"]
     assert (scaling["downscale_delay_s"], scaling["upscale_delay_s"], scaling["max_replicas"]) == (60, 30, 2)
 
 
@@ -315,9 +353,7 @@ def whole(project: Project, text: str) -> dict[str, Any]:
         "inventory/group_data/lab.py",
         'models = [{"llm_config": "serve/whole.yaml", "memory_gb": 8, "macs": ["beta"]}]\n',
     )
-    (config,) = rendered(project)["args"]["llm_configs"]
-    found: dict[str, Any] = config
-    return found
+    return config_of(project, "whole")
 
 
 WHOLE = "model_loading_config: {model_id: whole, model_source: /models/whole}\n"
@@ -331,8 +367,9 @@ def test_a_whole_llm_config_is_taken_as_it_is(project: Project) -> None:
     assert whole(project, text) == yaml.safe_load(text) | {
         "experimental_configs": {"macs": [{"raylab.io/mac": "beta"}]}
     }
-    assert deployment_name(project.load().models[0]) == "Server:whole"
-    assert list(overrides(project)) == ["FleetIngress"]
+    (known,) = override(project, "llm")["user_config"]["models"]
+    assert (known["id"], known["application"], known["deployment"]) == ("whole", "model:whole", "Server:whole")
+    assert rendered(project)["model:whole"]["deployments"] == []
 
 
 def test_what_a_whole_llm_config_does_not_say_keeps_it_on_its_macs(project: Project) -> None:
@@ -345,7 +382,7 @@ def test_what_a_whole_llm_config_does_not_say_keeps_it_on_its_macs(project: Proj
 
 def test_a_model_that_fits_nowhere_is_left_out(project: Project) -> None:
     models(project, '"id": "a"', '"id": "b", "memory_gb": 500')
-    assert [each["model_loading_config"]["model_id"] for each in rendered(project)["args"]["llm_configs"]] == ["a"]
+    assert list(rendered(project)) == ["llm", "model:a"]
 
 
 def test_the_users_applications_stand_beside_ours(project: Project) -> None:
@@ -360,8 +397,8 @@ def test_the_users_applications_stand_beside_ours(project: Project) -> None:
         "]\nplatform =",
     )
     plan = planned(project)
-    ours, rerank, other = serve_config(plan.fleet, plan)["applications"]
-    assert ours["name"] == "llm"
+    _, tiny, rerank, other = serve_config(plan.fleet, plan)["applications"]
+    assert tiny["name"] == "model:tiny"
     wheel = plan.fleet.applications[0].wheel
     assert wheel is not None
     assert rerank == {

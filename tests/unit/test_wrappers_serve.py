@@ -34,7 +34,7 @@ TOKEN = "0123456789abcdef"
 WANTED: dict[str, Any] = {
     "proxy_location": "EveryNode",
     "http_options": {"host": "0.0.0.0", "port": 8000},
-    "applications": [{"name": "llm", "route_prefix": "/", "args": {"llm_configs": [{"id": "tiny"}]}}],
+    "applications": [{"name": "model:tiny", "route_prefix": None, "args": {"id": "tiny"}}],
 }
 
 
@@ -43,13 +43,12 @@ def details(status: str = "RUNNING", states: tuple[str, ...] = ("RUNNING",), **c
     return {
         "controller_info": {"actor_id": "c1"},
         "applications": {
-            "llm": {
+            "model:tiny": {
                 "status": status,
                 "source": "declarative",
                 "deployed_app_config": {**copy.deepcopy(WANTED["applications"][0]), **changes},
                 "deployments": {
                     "LLMServer:tiny": {"target_num_replicas": 2, "replicas": [{"state": s} for s in states]},
-                    "OpenAiIngress": {"target_num_replicas": 1, "replicas": [{"state": "RUNNING"}]},
                 },
             }
         },
@@ -66,13 +65,20 @@ def test_serve_is_left_to_heal_by_itself(status: str) -> None:
 
 
 def test_another_config_is_applied() -> None:
-    assert wrapper.next_step(WANTED, details(route_prefix="/other"), 0).reason == "llm differs"
+    assert wrapper.next_step(WANTED, details(route_prefix="/other"), 0).reason == "model:tiny differs"
 
 
 def test_an_application_too_many_and_one_too_few() -> None:
     found = details()
-    found["applications"]["old"] = found["applications"].pop("llm")
-    assert wrapper.differences(WANTED, found) == ["llm is not there", "old is not wanted any more"]
+    found["applications"]["old"] = found["applications"].pop("model:tiny")
+    assert wrapper.differences(WANTED, found) == ["model:tiny is not there", "old is not wanted any more"]
+
+
+def test_an_application_that_goes_away_is_gone() -> None:
+    found = details()
+    found["applications"]["model:old"] = {"status": "DELETING", "source": "declarative", "deployed_app_config": None}
+    assert wrapper.next_step(WANTED, found, 0) is None
+    assert wrapper.differences(WANTED, details("DELETING")) == ["model:tiny is not there"]
 
 
 def test_an_application_that_somebody_started_by_hand_is_not_ours() -> None:
@@ -84,37 +90,40 @@ def test_an_application_that_somebody_started_by_hand_is_not_ours() -> None:
 def test_a_new_cluster_is_told_from_a_head_that_comes_back() -> None:
     empty: dict[str, Any] = {"controller_info": None, "applications": {}}
     assert wrapper.next_step(WANTED, empty, wrapper.EMPTY_POLLS - 1) is None
-    assert wrapper.next_step(WANTED, empty, wrapper.EMPTY_POLLS).reason == "llm is not there"
+    assert wrapper.next_step(WANTED, empty, wrapper.EMPTY_POLLS).reason == "model:tiny is not there"
     assert wrapper.next_step({**WANTED, "applications": []}, empty, 99) is None
 
 
-def test_an_application_without_a_replica_that_serve_gave_up_is_started_afresh() -> None:
-    step = wrapper.next_step(WANTED, details("DEPLOY_FAILED", ()), 0)
-    assert step.clear
-    assert wrapper.next_step(WANTED, details("DEPLOY_FAILED", ("STARTING",)), 0).clear
-    assert wrapper.next_step(WANTED, details("DEPLOYING", ()), 0) is None
-
-
-def test_a_model_that_serve_gave_up_is_tried_again_and_the_others_are_left_alone() -> None:
+def test_an_application_that_serve_could_not_build_is_given_to_it_again() -> None:
     found = details("DEPLOY_FAILED")
-    found["applications"]["llm"]["deployments"]["MlxServer:ring"] = {"status": "DEPLOY_FAILED", "replicas": []}
+    found["applications"]["model:tiny"]["deployments"] = {}
     step = wrapper.next_step(WANTED, found, 0)
-    assert step.reason == "Serve has given up MlxServer:ring"
-    assert not step.clear
-    config = copy.deepcopy(WANTED)
-    config["applications"][0]["deployments"] = [{"name": "LLMServer:tiny", "num_replicas": 2}]
-    [application] = wrapper.nudged(config, step.given_up)["applications"]
-    assert application["deployments"] == [
-        {"name": "LLMServer:tiny", "num_replicas": 2},
-        {"name": "MlxServer:ring", "graceful_shutdown_wait_loop_s": wrapper.NUDGE_S},
-    ]
-    assert len(config["applications"][0]["deployments"]) == 1
+    assert (step.reason, step.given_up) == ("Serve could not build model:tiny", ())
+    found["applications"]["model:tiny"]["status"] = "DEPLOYING"
+    assert wrapper.next_step(WANTED, found, 0) is None
+
+
+def failed(*states: str) -> dict[str, Any]:
+    """What Serve answers when it has given the model up, and it has replicas in these states."""
+    found = details("DEPLOY_FAILED", states)
+    found["applications"]["model:tiny"]["deployments"]["LLMServer:tiny"]["status"] = "DEPLOY_FAILED"
+    return found
+
+
+@pytest.mark.parametrize("states", [(), ("STARTING",)])
+def test_a_model_that_serve_gave_up_is_tried_again_and_the_others_are_left_alone(states: tuple[str, ...]) -> None:
+    step = wrapper.next_step(WANTED, failed(*states), 0)
+    assert step.reason == "Serve has given up LLMServer:tiny"
+    other = {"name": "model:other", "deployments": [{"name": "LLMServer:other", "num_replicas": 2}]}
+    config = {**WANTED, "applications": [*WANTED["applications"], other]}
+    tiny, untouched = wrapper.nudged(config, step.given_up)["applications"]
+    assert tiny["deployments"] == [{"name": "LLMServer:tiny", "graceful_shutdown_wait_loop_s": wrapper.NUDGE_S}]
+    assert untouched == other
+    assert "deployments" not in config["applications"][0]
 
 
 def test_a_model_with_a_replica_left_is_not_given_up() -> None:
-    found = details("DEPLOY_FAILED")
-    found["applications"]["llm"]["deployments"]["LLMServer:tiny"]["status"] = "DEPLOY_FAILED"
-    assert wrapper.next_step(WANTED, found, 0) is None
+    assert wrapper.next_step(WANTED, failed("RUNNING"), 0) is None
 
 
 def test_the_same_step_waits_ever_longer_and_a_new_one_does_not() -> None:
@@ -130,7 +139,7 @@ def test_the_same_step_waits_ever_longer_and_a_new_one_does_not() -> None:
 
 
 def test_summary() -> None:
-    assert wrapper.summary(details()) == "llm RUNNING (LLMServer:tiny 1/2, OpenAiIngress 1/1)"
+    assert wrapper.summary(details()) == "model:tiny RUNNING (LLMServer:tiny 1/2)"
     assert wrapper.summary({}) == "no applications"
 
 
@@ -193,7 +202,7 @@ def test_an_edited_config_is_applied_and_a_lost_cluster_again(keeper: Any) -> No
     for _ in range(wrapper.EMPTY_POLLS):
         keeper.poll()
     edited = copy.deepcopy(WANTED)
-    edited["applications"][0]["args"]["llm_configs"][0]["id"] = "other"
+    edited["applications"][0]["args"]["id"] = "other"
     keeper.config.write_text(json.dumps(edited))
     keeper.poll()
     keeper.poll()

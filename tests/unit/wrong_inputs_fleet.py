@@ -43,8 +43,14 @@ WRONG = [
     Wrong(
         "an application called like raylab's",
         application('"name": "rerank"', '"name": "llm"'),
-        'inventory/group_data/all.py:1: applications[0].name: "llm" is what raylab\'s own application '
-        "is called. Choose another name.",
+        'inventory/group_data/all.py:1: applications[0].name: "llm" is what one of raylab\'s own '
+        "applications is called. Choose another name.",
+    ),
+    Wrong(
+        "an application called like a model's",
+        application('"name": "rerank"', '"name": "model:rerank"'),
+        'inventory/group_data/all.py:1: applications[0].name: "model:rerank" is what one of raylab\'s own '
+        "applications is called. Choose another name.",
     ),
     Wrong(
         "two applications of one name",
