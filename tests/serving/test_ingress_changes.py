@@ -26,7 +26,7 @@ from fleet.applications import ENTRY
 
 STEADY, OTHER, THIRD, BROKEN = "steady", "other", "third", "broken"
 # A process that imports vLLM's requests takes ten seconds of a core, on a machine that may be busy.
-START_S = 240
+START_S = 480
 
 
 def config(name: str, slot: int, *macs: str, **more: Any) -> dict[str, Any]:

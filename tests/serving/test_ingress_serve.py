@@ -24,8 +24,9 @@ from ray.experimental.internal_kv import _internal_kv_get
 STEADY, GATED = "org/steady", "gated"
 APPLICATION = "model:org--steady"
 ORIGIN = "https://chat.example"
-# Four processes that import vLLM's requests, at ten seconds of a core each, on a machine that may be busy.
-START_S = 240
+# Four replicas and three builds of applications import vLLM's requests, at ten seconds of a core each, on a machine
+# that may be busy.
+START_S = 480
 
 
 def _model(name: str, slot: int, concurrency: int, queue: int, **more: Any) -> dict[str, Any]:
