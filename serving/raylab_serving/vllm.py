@@ -1,15 +1,26 @@
-"""vLLM as a replica of the fleet: on the Macs of the plan, with adapters from disk and its share of the memory."""
+"""vLLM as a replica of the fleet: on the Macs of the plan, with adapters from disk and its share of the memory.
+
+It refuses what it would not do, instead of answering as if it had not been asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, get_args
 
 from ray.llm._internal.common.callbacks.base import CallbackBase
+from ray.llm._internal.serve.core.configs.openai_api_models import ErrorInfo, ErrorResponse
+from ray.llm._internal.serve.core.protocol import RawRequestInfo
 from ray.llm._internal.serve.core.server.llm_server import LLMServer
 
 from raylab_serving import adapters, loading
+from raylab_serving.parameters import Api
 from raylab_serving.placed import Placed
+from raylab_serving.vllm_parameters import refused
+
+Answers = AsyncGenerator[Any, None]
+# One of Ray's models of requests, which are those of vLLM.
+Request = Any
 
 
 class LocalWeights(CallbackBase):  # type: ignore[misc]
@@ -42,6 +53,16 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
         with loading.reporting(config.model_id, "loading weights"):
             await super().start()
 
+    async def chat(self, request: Request, raw_request_info: RawRequestInfo | None = None) -> Answers:
+        """As Ray's LLMServer; an ErrorResponse for what vLLM would ignore though it changes the answer."""
+        answers: Answers = _refusal("chat", request) or await super().chat(request, raw_request_info)
+        return answers
+
+    async def completions(self, request: Request, raw_request_info: RawRequestInfo | None = None) -> Answers:
+        """As `chat`."""
+        answers: Answers = _refusal("completions", request) or await super().completions(request, raw_request_info)
+        return answers
+
     def _set(self, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """Give vLLM these arguments, unless the settings of the model name them."""
         engine = self._llm_config.get_engine_config()
@@ -49,6 +70,22 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
             if name not in given:
                 arguments = engine.frontend_kwargs if name == "lora_modules" else engine.engine_kwargs
                 arguments[name] = value
+
+
+def _refusal(api: Api, request: Request) -> Answers | None:
+    """An answer that says what cannot be done, if there is any."""
+    found = refused(api, request)
+    if not found:
+        return None
+
+    async def answer() -> Answers:
+        yield ErrorResponse(
+            error=ErrorInfo(
+                message="; ".join(found.values()), type="invalid_request_error", param=next(iter(found)), code=400
+            )
+        )
+
+    return answer()
 
 
 def memory_settings(bundle: Mapping[str, float], limit: int | None) -> dict[str, Any]:

@@ -11,43 +11,32 @@ import pytest
 pytest.importorskip("mlx_lm")
 pytest.importorskip("ray")
 
+import conformance
 import test_mlx_answers
 import test_mlx_conversation
 from mlx_kit import MODEL, chat, complete, config, started
 from mlx_models import reciting
 from ray.llm._internal.serve.core.configs.openai_api_models import ChatCompletionRequest, CompletionRequest
-from raylab_serving.mlx.parameters import BOTH, TABLE, Api, Parameter
-from raylab_serving.mlx.requests import Ask, given, read_ask
+from raylab_serving.mlx.parameters import TABLE
+from raylab_serving.mlx.requests import Ask, read_ask
 from raylab_serving.mlx.server import MlxServer
+from raylab_serving.parameters import BOTH, Api, Parameter, given
 
 ROWS = [(api, row) for row in TABLE for api in row.apis]
-# Parameters of OpenAI's API that vLLM's model of it does not know.
-OPENAI = {
-    "chat": "audio function_call functions metadata modalities prediction prompt_cache_key prompt_cache_retention "
-    "safety_identifier service_tier store verbosity web_search_options",
-    "completions": "best_of",
-}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 # A value that asks for something, of each parameter that is refused or ignored.
 ASKING: dict[str, Any] = {
-    "suffix": "end",
+    **conformance.ASKING,
     "prompt_embeds": "AAAA",
-    "functions": [TOOL["function"]],
-    "function_call": "auto",
     "chat_template": "{{ messages }}",
     "truncate_prompt_tokens": 5,
     "truncation_side": "left",
     "media_io_kwargs": {"video": {"frames": 3}},
     "mm_processor_kwargs": {"crops": 4},
-    "modalities": ["text", "audio"],
-    "audio": {"voice": "alloy"},
-    "web_search_options": {},
-    "response_format": {"type": "json_object"},
     "structured_outputs": {"regex": "a+"},
     "use_beam_search": True,
     "length_penalty": 2.0,
-    "best_of": 3,
     "logits_processors": ["a.b"],
     "vllm_xargs": {"a": 1},
     "thinking_token_budget": 10,
@@ -61,18 +50,9 @@ ASKING: dict[str, Any] = {
     "return_prompt_text": True,
     "return_assistant_tokens_mask": True,
     "spaces_between_special_tokens": False,
-    "verbosity": "low",
     "priority": 3,
     "kv_transfer_params": {"a": 1},
     "ec_transfer_params": {"a": 1},
-    "user": "somebody",
-    "safety_identifier": "somebody",
-    "metadata": {"a": "b"},
-    "store": True,
-    "service_tier": "flex",
-    "prompt_cache_key": "mine",
-    "prompt_cache_retention": "24h",
-    "prediction": {"type": "content", "content": "Hello"},
 }
 # A value of each parameter that is honoured, and what it makes of the request; where an answer must be seen, the name
 # of its test elsewhere.
@@ -147,7 +127,8 @@ def ask(server: MlxServer, api: Api, **parameters: Any) -> Ask:  # noqa: ANN401
 
 @pytest.mark.parametrize("api", BOTH)
 def test_every_parameter_is_in_the_table(api: Api) -> None:
-    known = set((ChatCompletionRequest if api == "chat" else CompletionRequest).model_fields) | set(OPENAI[api].split())
+    vllm = (ChatCompletionRequest if api == "chat" else CompletionRequest).model_fields
+    known = {*vllm, *conformance.openai_names(api)}
     rows = [row.name for row in TABLE if api in row.apis]
     assert len(rows) == len(set(rows))
     # More may be in it: what only the other API has, or an older one had.

@@ -10,11 +10,12 @@ from typing import Any
 from raylab_serving.mlx.errors import BadRequest
 from raylab_serving.mlx.jobs import Job, Sampling
 from raylab_serving.mlx.load import Model
-from raylab_serving.mlx.parameters import Api, check
+from raylab_serving.mlx.parameters import check
 from raylab_serving.mlx.sampling import GREEDY
 from raylab_serving.mlx.stops import Stops
 from raylab_serving.mlx.text import Detokenizer, Kind, Markers
 from raylab_serving.mlx.transcript import Transcript
+from raylab_serving.parameters import Api, given
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,6 @@ class Ask:
                 self.length_param,
             )
         return self.max_tokens
-
-
-def given(request: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What the client has said, parameters that the API's model does not know included."""
-    # Not by getattr: it warns of names that OpenAI has replaced.
-    said = {name: value for name, value in vars(request).items() if name in request.model_fields_set}
-    return said | dict(request.model_extra or {})
 
 
 def read_ask(api: Api, request: Any, model: Model) -> Ask:  # noqa: ANN401
