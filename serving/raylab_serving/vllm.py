@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, get_args
 
 from ray.llm._internal.common.callbacks.base import CallbackBase
-from ray.llm._internal.serve.core.configs.openai_api_models import ErrorInfo, ErrorResponse
+from ray.llm._internal.serve.core.configs.openai_api_models import CompletionRequest, ErrorInfo, ErrorResponse
 from ray.llm._internal.serve.core.protocol import RawRequestInfo
 from ray.llm._internal.serve.core.server.llm_server import LLMServer
 
@@ -21,6 +21,8 @@ from raylab_serving.vllm_parameters import refused
 Answers = AsyncGenerator[Any, None]
 # One of Ray's models of requests, which are those of vLLM.
 Request = Any
+# Tokens, more than any context has.
+_ANY_NUMBER = 2**31 - 1
 
 
 class LocalWeights(CallbackBase):  # type: ignore[misc]
@@ -60,6 +62,8 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
 
     async def completions(self, request: Request, raw_request_info: RawRequestInfo | None = None) -> Answers:
         """As `chat`."""
+        if request.max_tokens is None:
+            request = _filling(request)
         answers: Answers = _refusal("completions", request) or await super().completions(request, raw_request_info)
         return answers
 
@@ -70,6 +74,21 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
             if name not in given:
                 arguments = engine.frontend_kwargs if name == "lora_modules" else engine.engine_kwargs
                 arguments[name] = value
+
+
+class _Filling(CompletionRequest):  # type: ignore[misc]
+    """A completion that ends where the context does: its limit is not added to its prompt."""
+
+    def build_tok_params(self, model_config: Any) -> Any:  # noqa: ANN401
+        """vLLM's hook, for what a prompt may have."""
+        return CompletionRequest.build_tok_params(self.model_copy(update={"max_tokens": None}), model_config)
+
+
+def _filling(request: Any) -> _Filling:  # noqa: ANN401
+    """The request without a limit. vLLM's own completions must have one, or fail once they are written."""
+    said = {**vars(request), **(request.model_extra or {}), "max_tokens": _ANY_NUMBER}
+    made: _Filling = _Filling.model_construct(request.model_fields_set, **said)
+    return made
 
 
 def _refusal(api: Api, request: Request) -> Answers | None:

@@ -65,7 +65,8 @@ def test_what_is_honoured(doors: dict[str, Door], entry: Entry) -> None:
 @of("refused")
 def test_what_is_refused(doors: dict[str, Door], entry: Entry) -> None:
     door = doors[entry.engine]
-    for stream in (False, True):
+    # vLLM's own check of this one comes first in a stream, whatever the engine.
+    for stream in (False, True) if entry.name != "prompt_logprobs" else (False,):
         error = door.refusal(entry.api, "[plain]", stream=stream, **{entry.name: ASKING[entry.name]}, **beside(entry))
         assert error["type"] == "invalid_request_error"
         assert error["param"] == entry.name
@@ -93,7 +94,8 @@ def test_values_that_nobody_takes(doors: dict[str, Door], entry: Entry) -> None:
     error = doors[entry.engine].refusal(
         entry.api, "[plain]", **{**beside(entry), entry.name: conformance.OUTSIDE[entry.name]}
     )
-    assert entry.name in f"{error['param']} {error['message']}"
+    # vLLM calls both of them logprobs.
+    assert entry.name.removeprefix("top_") in f"{error['param']} {error['message']}"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

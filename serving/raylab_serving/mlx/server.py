@@ -194,7 +194,8 @@ def _name(request: Any, info: RawRequestInfo | None) -> str:  # noqa: ANN401
     """What a request is called in logs and answers: as the client says, or as Serve does."""
     headers = {name.lower(): value for name, value in (info.headers if info else {}).items()}
     chosen = request.request_id if "request_id" in request.model_fields_set else ""
-    return str(headers.get("x-request-id") or chosen or get_serve_request_id() or request.request_id)
+    # Serve gives every request such a header, so it says less than the client.
+    return str(chosen or headers.get("x-request-id") or get_serve_request_id() or request.request_id)
 
 
 def _error(error: BadRequest) -> ErrorResponse:
