@@ -1,7 +1,7 @@
 """Every port that a Mac of the fleet listens on, in one table; docs/ports.md shows it.
 
-All are pinned, so that a firewall can be told about them. Those of the table lie below 32768: on Linux, a port above
-that may already be the source of somebody's outgoing connection when Ray starts.
+All are pinned, so that a firewall can be told about them. They lie below 32768: on Linux, a port above that may already
+be the source of somebody's outgoing connection when Ray starts.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 # Below 1024 only root may listen; from 49152 on macOS hands ports out by itself.
 LOWEST, HIGHEST = 1024, 49151
-# Macs that hold one model together: the first port of the first group, which is vllm-metal's own default, and how many
-# each group has, one for each Mac and the same again for its lifeline. There are as many groups as models, at most 64.
-RING_PORT, RING_PORTS = 32323, 64
-RING_LAST = RING_PORT + 64 * RING_PORTS - 1
+# Macs that hold one model together have this many ports, one for each Mac and the same again for its lifeline, wherever
+# the slot of their model says: a change of other models moves none. There are 64 slots.
+RING_PORTS = 64
+RING_PORT, RING_LAST = 32768 - 64 * RING_PORTS, 32767
 
 
 def _port(number: int, doc: str) -> int:

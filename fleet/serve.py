@@ -14,8 +14,9 @@ from fleet.engines import engine_of, is_ring
 from fleet.links import Links
 from fleet.model_config import merged
 from fleet.model_names import serve_name
-from fleet.placement import SLOTS, Placement
+from fleet.placement import Placement
 from fleet.plan import Plan
+from fleet.ports import RING_PORT, RING_PORTS
 from fleet.ray import MAC_LABEL, MLX, label, slot
 from fleet.settings import Application, Fleet, Model
 
@@ -37,10 +38,6 @@ REPLICA_CPUS = 0.1
 SCALE_AT = 0.75
 UPSCALE_DELAY_S = 30
 DOWNSCALE_DELAY_S = 600
-# A group has this many ports, one for each Mac and the same again for its lifeline, wherever its model's slot says:
-# a change of other models moves none. All lie below 32768, as those of fleet/ports.py.
-RING_PORTS = 64
-RING_PORT = 32768 - SLOTS * RING_PORTS
 
 
 def serve_config(fleet: Fleet, plan: Plan) -> dict[str, Any]:

@@ -16,8 +16,7 @@ import openai
 import pytest
 from harness import ADDRESSES, ROOT, find, health, lab, on, processes, pyinfra, steady_load, wait_for
 
-from fleet.placement import SLOTS
-from fleet.serve import RING_PORT, RING_PORTS
+from fleet.ports import RING_LAST, RING_PORT
 
 INVENTORY = "inventory/engines.py"
 MODELS = ("tiny", "tiny-mlx", "tiny-ring")
@@ -114,7 +113,7 @@ def test_the_ring_speaks_over_the_cable(engines: str) -> None:
     addresses = {
         str(ipaddress.IPv4Address(bytes.fromhex(address)[::-1]))
         for address, port in ends
-        if int(port, 16) in range(RING_PORT, RING_PORT + SLOTS * RING_PORTS)
+        if int(port, 16) in range(RING_PORT, RING_LAST + 1)
     }
     assert addresses
     assert not addresses & set(ADDRESSES.values())

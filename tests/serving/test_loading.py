@@ -24,7 +24,7 @@ SERVING = Path(__file__).resolve().parents[2] / "serving"
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -83,7 +83,7 @@ import ray
 from raylab_serving import loading
 loading.report("m", "x")
 assert loading.progress("m") is None
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 loading.report("m", "x")
 assert loading.progress("m")
 (head,) = ray._private.worker._global_node.all_processes["gcs_server"]

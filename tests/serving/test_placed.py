@@ -36,7 +36,7 @@ def vllm_server() -> type:
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
     """Ray asks the process that builds an application for its runtime environment."""
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -60,7 +60,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLMConfig]:
     template = folder / "template.jinja"
     template.write_text(TEMPLATE)
     adapters = {name: write_adapter(folder / name, seed) for seed, name in enumerate(["sql", "chat"])}
-    ray.init(num_cpus=2, resources={"mlx": 1}, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, resources={"mlx": 1}, include_dashboard=False, log_to_driver=False)
     yield LLMConfig(
         model_loading_config={"model_id": MODEL, "model_source": str(folder / "tiny")},
         accelerator_config={"kind": "cpu"},

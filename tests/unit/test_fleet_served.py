@@ -14,7 +14,8 @@ from fleet_project import Project
 from fleet.cables import Port, PortReport
 from fleet.memory import need_of
 from fleet.plan import Plan, make_plan
-from fleet.serve import RING_PORT, RING_PORTS, deployment_name, serve_config
+from fleet.ports import RING_PORT, RING_PORTS
+from fleet.serve import deployment_name, serve_config
 from fleet.settings import GB
 
 ALL = "inventory/group_data/all.py"

@@ -33,13 +33,13 @@ WRONG = [
         "a port of groups of Macs",
         setting('ports = {"serve_http": 32400}'),
         "inventory/group_data/all.py:1: ports.serve_http: "
-        "port 32400 is also inside the ports of groups of Macs 32323–36418. Choose a free one.",
+        "port 32400 is also inside the ports of groups of Macs 28672–32767. Choose a free one.",
     ),
     Wrong(
         "a worker range over the ports of groups",
         setting('ports = {"worker_max": 32323}'),
         "inventory/group_data/all.py:1: ports.worker_max: "
-        "port 32323 is also inside the ports of groups of Macs 32323–36418. Choose a free one.",
+        "port 32323 is also inside the ports of groups of Macs 28672–32767. Choose a free one.",
     ),
     Wrong(
         "a worker range that ends before it starts",
