@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from conformance_model import write_known_model
-from ingress_cluster import serving, until
+from ingress_cluster import entry, model, serving, until
 from raylab_serving.parameters import Api
 from tokenizers import Tokenizer
 
@@ -77,7 +77,7 @@ class Door:
         return [json.loads(event.removeprefix("data: ")) for event in events]
 
 
-def _model(engine: str, slot: int, folder: str, **more: Any) -> dict[str, Any]:
+def _config(engine: str, slot: int, folder: str, **more: Any) -> dict[str, Any]:
     return {
         "model_loading_config": {"model_id": engine, "model_source": folder},
         "accelerator_config": {"kind": "cpu"},
@@ -108,13 +108,13 @@ def opened(folder: Path) -> Iterator[dict[str, Door]]:
         "server_cls": "raylab_serving.mlx:MlxServer",
         "engine_kwargs": {"context": CONTEXT, "concurrency": 4, "cache_gb": 0.05},
     }
-    models = [_model("vllm", 0, str(source), **vllm), _model("mlx", 1, str(source), **mlx)]
-    names = {"models": {model: {"max_tokens": DEFAULT} for model in ("vllm", "mlx")}}
+    models = [model(_config("vllm", 0, str(source), **vllm)), model(_config("mlx", 1, str(source), **mlx))]
+    door = entry(*models, vllm={"max_tokens": DEFAULT}, mlx={"max_tokens": DEFAULT})
     with pytest.MonkeyPatch.context() as environment:
         for name, value in ENVIRONMENT.items():
             environment.setenv(name, value)
-        with serving(models, names, []) as url, httpx.Client(base_url=url, timeout=60) as client:
-            doors = {model: Door(model, client, tokenizer.token_to_id) for model in ("vllm", "mlx")}
+        with serving([door, *models]) as url, httpx.Client(base_url=url, timeout=60) as client:
+            doors = {engine: Door(engine, client, tokenizer.token_to_id) for engine in ("vllm", "mlx")}
             for door in doors.values():
                 until(lambda door=door: _answers(door), START_S)
             yield doors
