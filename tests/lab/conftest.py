@@ -1,4 +1,4 @@
-"""One fleet for all the lab tests: brought up by the README's commands, taken down at the end."""
+"""The fleets of the lab tests: brought up by the README's commands, taken down at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from harness import healthy, lab, pyinfra, wait_for
+from engines_lab import INVENTORY
+from harness import ADDRESSES, healthy, lab, pyinfra, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,18 @@ def well(fleet: str) -> str:
     """A fleet in which every health check passes at the start of the test."""
     wait_for("a healthy fleet", healthy, seconds=600)
     return fleet
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[str]:
+    """The three Macs with a cable between beta and gamma, converged; the value is what that printed."""
+    if not os.environ.get("RAYLAB_KEEP"):
+        lab("down")
+        lab("wipe", *ADDRESSES)
+    lab("up")
+    lab("cable", "beta", "gamma", check=False)  # it may be there already
+    done = pyinfra("deploy/cluster.py", inventory=INVENTORY)
+    yield done.stdout + done.stderr
+    if not os.environ.get("RAYLAB_KEEP"):
+        lab("uncable", "beta", "gamma")
+        lab("down")

@@ -4,50 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
 import pytest
+from engines_lab import INVENTORY, MODELS, client, greedy
 from harness import ADDRESSES, ROOT, find, health, lab, on, processes, pyinfra, steady_load, wait_for
 
 from fleet.ports import RING_LAST, RING_PORT
 
-INVENTORY = "inventory/engines.py"
-MODELS = ("tiny", "tiny-mlx", "tiny-ring")
 # Ranks above 0; rank 0 is the Serve replica itself.
 RANK = r"ray::RingRank"
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[str]:
-    """The three Macs with a cable between beta and gamma, converged; the value is what that printed."""
-    if not os.environ.get("RAYLAB_KEEP"):
-        lab("down")
-        lab("wipe", *ADDRESSES)
-    lab("up")
-    lab("cable", "beta", "gamma", check=False)  # it may be there already
-    done = pyinfra("deploy/cluster.py", inventory=INVENTORY)
-    yield done.stdout + done.stderr
-    if not os.environ.get("RAYLAB_KEEP"):
-        lab("uncable", "beta", "gamma")
-        lab("down")
-
-
-def client(mac: str = "alpha") -> openai.OpenAI:
-    """The official client, through one Mac."""
-    return openai.OpenAI(base_url=f"http://{ADDRESSES[mac]}:8000/v1", api_key="none", timeout=120, max_retries=0)
-
-
-def greedy(model: str, mac: str = "alpha") -> str:
-    """What the model says when nothing is left to chance."""
-    done = client(mac).completions.create(model=model, prompt="One two three", max_tokens=24, temperature=0)
-    return done.choices[0].text
 
 
 def answers(model: str) -> bool:

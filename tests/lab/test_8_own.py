@@ -9,12 +9,10 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from engines_lab import INVENTORY, MODELS, client, greedy
 from harness import ADDRESSES, ROOT, lab, on, processes, pyinfra
-from test_7_engines import INVENTORY, MODELS, client, engines, greedy
 
 from fleet.wheel import built
-
-__all__ = ["engines"]
 
 HOME = ROOT / ".lab/tests/own"
 # Replicas, their engines and the ranks of rings; the entries too.
