@@ -36,7 +36,7 @@ def shortage(fleet: Fleet, placement: Placement, usable: Room, left: Room) -> Pr
         return Problem(Code.MODEL_TOO_BIG, "", "", f"{field}.shape", model.id, fix, _no_such_group(model, macs))
     if placement.copies:
         other = f"{_copies(placement, macs)}; {_free(placement, macs, left)}"
-        fix = f"Ask for fewer replicas of {model.id}, or add Macs."
+        fix = f"Ask for fewer replicas of {model.id}, or add Macs.{_smaller(placement, wanted, macs, left)}"
         return Problem(Code.MODEL_FITS_TOO_FEW, "", "", f"{field}.replicas", str(wanted), fix, other)
     # Were there no other model, would it fit? Of several sizes of groups, that which lacks the least.
     size = min(possible, key=lambda size: _lacking(model, size, macs, usable))
@@ -64,6 +64,21 @@ def _free(placement: Placement, macs: Sequence[Mac], left: Room) -> str:
     """What the other Macs have."""
     others = ", ".join(f"{mac.name} has {gb(left[mac.name])} GB" for mac in macs if mac not in placement.macs)
     return f"a copy takes {gb(placement.need.total)} GB of a Mac, and {others or 'no other Mac is there'}"
+
+
+def _smaller(placement: Placement, wanted: int, macs: Sequence[Mac], left: Room) -> str:
+    """With what the missing replicas would fit into what the other Macs have, one change at a time."""
+    model, missing = placement.model, wanted - len(placement.copies)
+    others = [mac for mac in macs if mac not in placement.macs]
+    if placement.size > 1 or model.memory_gb is not None or len(others) < missing:
+        return ""
+    ways = list(_changes(model, 1, _weakest(missing, others, left)[1]))
+    return f" All would fit {_either(ways)}." if ways else ""
+
+
+def _either(ways: Sequence[str]) -> str:
+    *others, last = ways
+    return f"{', '.join(others)}{' or ' if others else ''}{last}"
 
 
 def _weakest(size: int, macs: Sequence[Mac], room: Room) -> tuple[str, int]:
@@ -99,8 +114,7 @@ def _fix(model: Model, size: int, macs: Sequence[Mac], room: Room) -> str:
     why = f" No group can hold it: {reason}." if reason else ""
     if not found:
         return f"Take a smaller model, take another one away, or add a larger Mac.{why}"
-    *others, last = found
-    return f"It would fit {', '.join(others)}{' or ' if others else ''}{last}.{why}"
+    return f"It would fit {_either(found)}.{why}"
 
 
 def _changes(model: Model, size: int, most: int) -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_a_context_that_no_longer_fits_is_refused_before_anything_moves(engines:
     said = refused.stdout + refused.stderr
     assert refused.returncode == 2, said
     assert "tiny" in said
-    assert re.search(r"It would fit with a context of \d+", said), said
+    assert re.search(r"All would fit with a context of \d+", said), said
     assert "Starting operation" not in said
     assert serving() == before
     with pytest.raises(openai.BadRequestError):

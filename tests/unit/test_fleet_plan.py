@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +195,12 @@ def test_more_replicas_than_macs_that_fit() -> None:
         "models[0].replicas: 3 replicas are asked for, and the model fits 2 of 3 Macs; a copy takes 11.0 GB of a Mac, "
         "and beta has 10.7 GB. Ask for fewer replicas of m, or add Macs."
     ]
+    llama = published("llama", 6, LLAMA_8B, context=8192, concurrency=2, replicas=3)
+    (line,) = wrong(make_plan(fleet_of(llama), MEMORY))
+    fits = re.search(r"All would fit with a context of (\d+), with a concurrency of 1 or in 8 bit\.$", line)
+    assert fits, line
+    assert wrong(make_plan(fleet_of(replace(llama, context=int(fits[1]))), MEMORY)) == []
+    assert wrong(make_plan(fleet_of(replace(llama, context=int(fits[1]) + 256)), MEMORY)) != []
     between = big("m", 11, replicas={"min": 1, "max": 3})
     assert len(wrong(make_plan(fleet_of(between), MEMORY))) == 1, "room for the most is needed"
 
