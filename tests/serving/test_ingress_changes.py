@@ -174,14 +174,7 @@ def test_one_application_becomes_many(front: Front) -> None:
     assert [len(replicas(name)) for name in (ENTRY, "model:other", "model:steady")] == [1, 1, 2]
 
 
-def test_other_arguments_start_that_model_alone_anew(front: Front) -> None:
-    before = front.said(OTHER)["pid"]
-    with front.undisturbed():
-        change(model(config(OTHER, 1, "alpha", stream_batching_interval_ms=0)))
-        until(lambda: front.said(OTHER).get("pid", before) != before)
-
-
-def test_other_macs_move_that_model_alone(front: Front) -> None:
+def test_other_macs_are_other_arguments_and_move_that_model_alone(front: Front) -> None:
     assert front.said(OTHER)["mac"] == "alpha"
     with front.undisturbed():
         change(model(config(OTHER, 1, "beta")))
