@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import httpx
 import mlx_cpu_platform
-from ingress_cluster import MACS, serving, until
+from ingress_cluster import MACS, entry, model, serving, until
 
 from lab.artifacts.model import write_model
 
@@ -33,7 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("group")
     write_model(folder / "tiny")
     mlx_cpu_platform.install(folder)
-    model = {
+    config = {
         "model_loading_config": {"model_id": "tiny", "model_source": str(folder / "tiny")},
         # Not CPUs: only then does RayLLM take vLLM's Ray executor. See fleet/engines.py.
         "accelerator_config": {"kind": "tpu"},
@@ -54,7 +54,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in ENVIRONMENT.items():
             environment.setenv(name, value)
-        with serving([model], {"models": {"tiny": {}}}, [], folder) as url:
+        served = model(config)
+        with serving([entry(served), served], folder) as url:
             yield url
 
 
