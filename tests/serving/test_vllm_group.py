@@ -63,7 +63,11 @@ def test_each_mac_holds_some_layers_and_both_together_answer(url: str) -> None:
     asked = {"model": "tiny", "prompt": "Ask a question", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
 
     def answer() -> dict[str, Any]:
-        response = httpx.post(f"{url}/v1/completions", json=asked, timeout=60)
+        try:
+            response = httpx.post(f"{url}/v1/completions", json=asked, timeout=60)
+        except httpx.TransportError:
+            # The first one waits for all that the engine does only once.
+            return {}
         return response.json() if response.status_code == 200 else {}
 
     assert until(answer, 300)["usage"]["completion_tokens"] == 8
