@@ -45,8 +45,8 @@ from raylab_serving.errors import (
 )
 
 # Seconds before each further attempt. A replica whose engine is dead refuses everything at once, until its health check
-# has failed three times; together these outlast that. The first ones come soon: Serve chooses the replica by chance, and
-# may well choose the same one again.
+# has failed three times; together these outlast that. The first ones come soon: Serve chooses by chance, and may well
+# choose the same replica again.
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 2.5)
 # Seconds between two looks whether a request that no replica has taken can still hope for one.
 LOOK_S = 1.0
