@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from depot.errors import DepotError
 from depot.hashes import Hashes
 from fleet.manifest import Manifest, WeightsFile, plain
-from fleet.weights import CONFIGS, read_weights
+from fleet.weights import CONFIG, CONFIGS, read_weights
 
 # Weights, settings, chat templates, tokenizers. A .bin or .pth holds the same weights again.
 NEEDED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken"}
@@ -34,7 +34,7 @@ def engine_files(names: Iterable[str], source: str) -> list[str]:
     if strange := [name for name in chosen if not plain(name)]:
         raise DepotError(f"{source}: a file is called {strange[0]!r}, which is no name below a folder. Look at it.")
     for what, there in (
-        (CONFIGS[0], any(name in chosen for name in CONFIGS)),
+        (CONFIG, any(name in chosen for name in CONFIGS)),
         (".safetensors", any(name.endswith(".safetensors") and "/" not in name for name in chosen)),
     ):
         if not there:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from fleet.kvcache import whole_number
 from fleet.values import shown
-from fleet.weights import Weights
+from fleet.weights import ADAPTER_CONFIG, Weights
 
-CONFIG = "adapter_config.json"
 # The largest of vllm.config.lora.MaxLoRARanks. What an engine is started with is the smallest that holds its adapters'.
 LARGEST_RANK = 512
 _MERGE = "Merge it into its model (merge_and_unload of PEFT), and serve that as a model of its own."
@@ -28,7 +27,7 @@ def faults(weights: Weights, metal: bool) -> Iterator[tuple[str, str]]:
     if config:
         for name in ("r", "lora_alpha", "target_modules"):
             if name not in config:
-                yield f"no `{name}`", f"Name the folder that PEFT saved: its {CONFIG} says it."
+                yield f"no `{name}`", f"Name the folder that PEFT saved: its {ADAPTER_CONFIG} says it."
         rank = config.get("r")
         if rank is not None and not whole_number(rank):
             yield f'"r": {shown(rank)}', "It is the adapter's rank, a whole number above 0."

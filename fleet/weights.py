@@ -17,7 +17,8 @@ _SAMPLE_BYTES = 1024**2
 # The safetensors format allows no longer header.
 _HEADER_BYTES = 100_000_000
 # What says of a model how it is made, and of an adapter.
-CONFIGS = ("config.json", "adapter_config.json")
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+CONFIGS = (CONFIG, ADAPTER_CONFIG)
 _OUTPUT = re.compile(r"(^|\.)lm_head\.")
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|lm_head)\.")
 

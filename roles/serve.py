@@ -86,7 +86,5 @@ def _wait(state: State, host: Host, patience: int) -> bool:
             host.log(f"{waited:.0f} s: {missing}", logger.info)
         gevent.sleep(POLL_S)
     host.log_styled(f"not served after {waited:.0f} s: {missing}", fg="red", log_func=logger.error)
-    host.log(
-        "what could start serves, and Serve goes on trying; deploy/logs.py --data job=serve says more", logger.error
-    )
+    host.log("Serve goes on with all of it by itself; deploy/logs.py --data job=serve says how far", logger.error)
     return False

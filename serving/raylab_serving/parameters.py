@@ -122,6 +122,8 @@ _RECORDS = "for OpenAI's records"
 
 COMMON: tuple[Parameter, ...] = (
     Parameter("model", BOTH, "honoured", "routed by the ingress"),
+    Parameter("prompt", COMPLETIONS, "honoured", "a text, tokens, or a list of either"),
+    Parameter("parallel_tool_calls", CHAT, "honoured", "false keeps the first call"),
     Parameter("functions", CHAT, "refused", _DEPRECATED, EMPTY),
     Parameter("function_call", CHAT, "refused", _DEPRECATED, only("none")),
     Parameter("reasoning_effort", CHAT, "honoured", "given to the template; none sets enable_thinking to false"),

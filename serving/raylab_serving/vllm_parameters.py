@@ -29,11 +29,9 @@ _MOST = "up to the model's max_logprobs, which is 20 by default"
 TABLE: tuple[Parameter, ...] = (
     *COMMON,
     Parameter("messages", CHAT, "honoured", "text; whatever else the model reads has not been tried"),
-    Parameter("prompt", COMPLETIONS, "honoured", "a text, tokens, or a list of either"),
     Parameter("suffix", COMPLETIONS, "refused", "vLLM writes no text between others"),
     Parameter("tools", CHAT, "honoured", _PARSER),
     Parameter("tool_choice", CHAT, "honoured", _PARSER),
-    Parameter("parallel_tool_calls", CHAT, "honoured", "false keeps the first call"),
     Parameter("seed", BOTH, "honoured", ""),
     Parameter("response_format", BOTH, "honoured", "json_schema, json_object, text"),
     Parameter("echo", COMPLETIONS, "honoured", ""),

@@ -40,12 +40,10 @@ TABLE: tuple[Parameter, ...] = (
     *COMMON,
     # What is asked
     Parameter("messages", CHAT, "honoured", "text only"),
-    Parameter("prompt", COMPLETIONS, "honoured", "a text, tokens, or a list of either"),
     Parameter("suffix", COMPLETIONS, "refused", "mlx-lm writes no text between others", EMPTY),
     Parameter("prompt_embeds", COMPLETIONS, "refused", "prompts are text or tokens"),
     Parameter("tools", CHAT, "honoured", "where the model's template has tools"),
     Parameter("tool_choice", CHAT, "honoured", f"to force a call: {GRAMMAR}", only("none", "auto")),
-    Parameter("parallel_tool_calls", CHAT, "honoured", "false keeps the first call"),
     Parameter("documents", CHAT, "honoured", "given to the template"),
     Parameter("chat_template_kwargs", CHAT, "honoured", "given to the template"),
     Parameter("chat_template", CHAT, "refused", "a client cannot bring a template: it would run on the Mac"),
