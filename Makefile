@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-serving test-lab \
-	bench-bare bench-closure bench-converge bench-fanout bench-names bench-serving \
+.PHONY: help setup lab lab-down lock artifacts release check test test-unit test-serving test-lab test-long \
+	bench-bare bench-closure bench-converge bench-day-two bench-fanout bench-names bench-serving \
 	depot-gc bundle
 
 help:            ## Show what can be done
@@ -44,7 +44,7 @@ check: setup     ## Lint and types
 	@mypy
 
 test-unit: setup ## Tests that need no simulated Mac
-	@pytest tests/unit tests/roles tests/launchd tests/relay tests/fanout
+	@pytest tests/unit tests/roles tests/launchd tests/relay tests/fanout tests/door
 
 test-serving: release ## Tests of what runs inside Ray, with the release of the simulated Macs
 	@tests/serving/run.sh
@@ -52,7 +52,12 @@ test-serving: release ## Tests of what runs inside Ray, with the release of the 
 test-lab: release ## Tests on simulated Macs
 	@pytest tests/lab_mac tests/lab
 
-test: check test-unit test-serving test-lab  ## Everything, as continuous integration runs it
+test-long: release ## What takes too long for continuous integration
+	@tests/serving/run.sh -m long tests/serving
+	@lab/bake-release.sh locks-python
+	@pytest -m long tests/lab
+
+test: check test-unit test-serving test-lab  ## Everything but test-long, as continuous integration runs it
 
 bench-names: setup ## Seconds of an engine's start with and without the hosts file (lab up and converged)
 	@python -m benchmarks.names
@@ -72,6 +77,12 @@ bench-serving: release ## Each engine through Ray Serve, beside its own server: 
 
 bench-bare: release ## Seconds from bare Macs to a healthy fleet, step by step
 	@python -m benchmarks.bare
+
+bench-day-two: release ## Every command of day two and pulled plugs under load: a table, docs/day-two/*.svg
+	@lab/bake-release.sh locks-python
+	@lab up
+	pyinfra -y --data at_once=1 inventory/rolling.py deploy/cluster.py
+	@python -m benchmarks.day_two.verbs
 
 bench-closure: setup ## Fetch every wheel of the locks for Macs, and count them
 	@python -m benchmarks.closure

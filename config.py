@@ -9,7 +9,7 @@ from roles.sources import described_or_exit
 
 _params = click.get_current_context().params
 if _fleet := check_or_exit(_params["inventory"], _params.get("data") or ()):
-    remember(described_or_exit(_fleet))
+    remember(described_or_exit(_fleet), _params)
 
 # A sick Mac fails alone and the others go on; the run still ends with status 1.
 config.FAIL_PERCENT = None

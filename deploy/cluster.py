@@ -1,30 +1,26 @@
-"""Make every Mac what the settings say. Run it again whenever something changes: what is right stays untouched."""
+"""Make every Mac what the settings say. Run it again whenever something changes: what is right stays untouched.
+
+What would restart Ray on Macs that serve is left to deploy/upgrade.py, unless `--data at_once=1` asks for it.
+"""
 
 from pyinfra.context import host
 
-from roles import announce, code, conda, limits, network, prune, ray, relay, serve, summary, weights, wheels
-from roles import host as the_mac
+from roles import announce, lock, ray, serve, sides, steps, turn, upgrade
 
 announce.plan()
+upgrade.restarts_nobody()
+lock.taken()
 
-the_mac.settings()
-network.resolved_names()
-network.cabled()
-limits.gpu_memory()
-conda.environment()
-relay.agent()
-wheels.installed()
-weights.copied()
-code.copied()
+steps.laid()
 
+sides.absent(name="No Ray cluster that is coming")
 if "head" in host.groups:
+    if sides.outgrown():
+        sides.ended()
     ray.store()
 ray.node()
 if "head" in host.groups:
     serve.application()
+turn.opened(name="It gets requests")
 
-prune.releases(name="Releases that nothing uses")
-prune.code(name="Code that nothing uses")
-prune.weights(name="Weights that no setting names")
-prune.objects(relay.wanted(), name="Artifacts that nothing uses")
-summary.fleet(name="Summary")
+steps.finished()

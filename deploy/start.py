@@ -1,5 +1,6 @@
 """Start the service where it was stopped."""
 
-from roles import jobs
+from roles import jobs, lock
 
+lock.taken()
 jobs.start()

@@ -8,11 +8,14 @@ half-way goes on where it was. Everything happens on the release's own disk, so 
 from __future__ import annotations
 
 from depot.fetch import Depot
-from fleet.layout import BIN, LIBEXEC, env_dir, release_dir
+from fleet.layout import BIN, LIBEXEC, RELEASES, env_dir, release_dir
 
 # Root's own settings (a mirror, another cache) must not decide what a release holds.
 CLEAN = "env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LANG=en_US.UTF-8"
 VERIFY = f"{LIBEXEC}/raylab_verify.py"
+BYTECODE = f"{LIBEXEC}/raylab_bytecode.py"
+# The release before may be serving meanwhile.
+BEHIND = "nice -n 15"
 
 
 def incoming_dir(release_id: str) -> str:
@@ -44,7 +47,7 @@ def env_commands(release_id: str) -> list[str]:
     options = f"create -y -r {incoming}/mamba -p {env} --offline --no-rc -f {incoming}/explicit.txt"
     return [
         f"rm -rf {env}",
-        f"{CLEAN} HOME={incoming} {BIN}/micromamba {options}",
+        f"{CLEAN} HOME={incoming} TMPDIR={incoming} {BIN}/micromamba {options}",
         f"touch {env_mark(release_id)}",
         f"rm -rf {incoming}",
     ]
@@ -59,20 +62,20 @@ def wheel_commands(release_id: str) -> list[str]:
     """Shell commands for root that put the wheels into the env; they need bin/uv and the wheels by name."""
     folder, env = release_dir(release_id), env_dir(release_id)
     scratch = f"{folder}/incoming"
-    # Byte code is made once, here: the services' account cannot write it, and without it every process spends
-    # half a minute compiling. A release never changes, so nothing has to look whether the code is current.
-    environment = "PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_COMPILE_BYTECODE_TIMEOUT=600"
     uv = (
-        f"{CLEAN} HOME={scratch} {environment} {BIN}/uv pip install --quiet"
+        f"{CLEAN} HOME={scratch} TMPDIR={scratch} {BIN}/uv pip install --quiet"
         f" --python {env}/bin/python --offline --no-config --no-index --find-links {wheels_dir(release_id)}"
-        f" --require-hashes --no-deps --compile-bytecode --cache-dir {scratch}/cache -r {folder}/wheels.lock"
+        f" --require-hashes --no-deps --cache-dir {scratch}/cache -r {folder}/wheels.lock"
     )
     return [
         f"mkdir -p {scratch}",
         # uv takes what it finds for installed; power may have gone while it was writing.
         f"broken=$(test ! -e {folder}/installing || {env}/bin/python -I {VERIFY} --as-options)",
         f"touch {folder}/installing",
-        f"{uv} $broken",
+        f"{BEHIND} {uv} $broken",
+        # Once, here: the services' account cannot write it, and without it every process spends half a minute
+        # compiling.
+        f"{BEHIND} {CLEAN} {env}/bin/python -I {BYTECODE} {RELEASES}",
         f"rm -rf {scratch}",
         f"rm -f {folder}/installing",
     ]

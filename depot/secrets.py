@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from depot.certificates import certificate_pair
+from depot.certificates import Authority, certificate_pair, is_current, leaf, new_authority
+
+# Clients of the door trust what this one signs.
+DOOR_CA = "door-ca.pem"
+DOOR_CA_KEY = "door-ca-key.pem"
+DOOR = "door"
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,14 @@ class Secrets:
     store_key: str
 
 
+@dataclass(frozen=True)
+class DoorFiles:
+    """What a door shows its clients, as PEM text."""
+
+    cert: str
+    key: str = field(repr=False)
+
+
 def fleet_secrets(folder: Path) -> Secrets:
     """Read the fleet's secrets, making those that do not exist yet.
 
@@ -33,16 +47,45 @@ def fleet_secrets(folder: Path) -> Secrets:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = folder / "ray-token"
     if not token.exists():
-        _write(token, secrets.token_hex(32))
+        write_secret(token, secrets.token_hex(32))
     names = ("store-ca.pem", "store-cert.pem", "store-key.pem")
     if not all((folder / name).exists() for name in names):
         pair = certificate_pair("raylab store", ["127.0.0.1"])
         for name, text in zip(names, (pair.ca, pair.cert, pair.key), strict=True):
-            _write(folder / name, text)
+            write_secret(folder / name, text)
     return Secrets(token.read_text().strip(), *((folder / name).read_text() for name in names))
 
 
-def _write(path: Path, text: str) -> None:
+def door_files(folder: Path, fleet: str, mac: str, names: Sequence[str]) -> DoorFiles:
+    """The certificate of one Mac's door, for these host names and addresses, and its key.
+
+    Made anew when the names are others, when its end is near, or when the fleet's CA is another one; which is made by
+    the first run. `fleet` and `mac` are names. Raises OSError when the folder cannot be read or written.
+    """
+    (folder / DOOR).mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = _authority(folder, fleet)
+    # pyinfra's name of a Mac may have a slash.
+    cert, key = (folder / DOOR / f"{mac.replace('/', '-')}{end}" for end in (".pem", "-key.pem"))
+    if not (cert.exists() and key.exists() and is_current(cert.read_text(), authority, names)):
+        made = leaf(authority, names)
+        # The key first: a certificate without it would be taken for whole.
+        cert.unlink(missing_ok=True)
+        write_secret(key, made.key)
+        write_secret(cert, made.cert)
+    return DoorFiles(cert.read_text(), key.read_text())
+
+
+def _authority(folder: Path, fleet: str) -> Authority:
+    ca, key = folder / DOOR_CA, folder / DOOR_CA_KEY
+    if not (ca.exists() and key.exists()):
+        made = new_authority(f"raylab {fleet}"[:60])
+        ca.unlink(missing_ok=True)
+        write_secret(key, made.key)
+        write_secret(ca, made.ca)
+    return Authority(ca.read_text(), key.read_text())
+
+
+def write_secret(path: Path, text: str) -> None:
     """Write a file 0600 under a temporary name, then rename: a secret is never half there."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as file:

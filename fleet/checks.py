@@ -11,13 +11,14 @@ from typing import Any
 
 from fleet import ports
 from fleet.errors import Code, Problem
+from fleet.firewall import is_network
 from fleet.ports import HIGHEST, LOWEST, Ports
 from fleet.raw import Entry, RawFleet, RawMac, shorten
 from fleet.settings import FLEET_SETTINGS, MAC_SETTINGS, PER_MAC_ONLY
 from fleet.values import Report, nearest, shown
 
-# Sockets below Ray's temp dir add up to 62 bytes, and macOS allows 103.
-TEMP_DIR_BYTES = 41
+# Sockets below Ray's temp dir add up to 62 bytes, and macOS allows 103; that of side two has a byte more.
+TEMP_DIR_BYTES = 40
 # pyinfra's own; `_sudo` and the like begin with an underscore.
 SSH_SETTINGS = (
     "ssh_hostname",
@@ -183,6 +184,17 @@ def check_origins(entry: Entry | None, origins: tuple[str, ...], findings: Findi
             report(Code.ORIGIN_INVALID, shown(origin), fix)
 
 
+def check_allowed(entry: Entry | None, allowed: tuple[str, ...], findings: Findings) -> None:
+    """Each is an address, or a network without bits beyond its own."""
+    if entry is None:
+        return
+    report = findings.at(entry.where, "", "allow")
+    for network in allowed:
+        if not is_network(network):
+            fix = 'Write one such as "192.168.1.5" or "192.168.1.0/24".'
+            report(Code.NETWORK_INVALID, shown(network), fix)
+
+
 def _address(text: str) -> ipaddress.IPv4Address | None:
     try:
         address = ipaddress.IPv4Address(text)
@@ -199,7 +211,7 @@ def checked_ports(entry: Entry, findings: Findings) -> Ports:
         report(
             Code.SETTING_TYPE,
             shown(entry.value),
-            'For example {"serve_http": 8100}.',
+            'For example {"door": 8100}.',
             "a dict of ports by name",
         )
         return Ports()
@@ -216,9 +228,9 @@ def checked_ports(entry: Entry, findings: Findings) -> Ports:
                 f"Write a number such as {getattr(Ports(), name)}.",
                 "a whole number",
             )
-        elif not LOWEST <= port <= HIGHEST:
+        elif not LOWEST <= port <= _highest(name):
             fix = "Below, only root may listen; above, macOS hands ports out by itself."
-            report(Code.PORT_RANGE, str(port), fix, f"{LOWEST} to {HIGHEST}")
+            report(Code.PORT_RANGE, str(port), fix, f"{LOWEST} to {_highest(name)}")
         else:
             good[name] = port
     table = Ports().with_overrides(good)
@@ -230,6 +242,11 @@ def checked_ports(entry: Entry, findings: Findings) -> Ports:
         report = findings.at(_part(entry, str(where)), "", f"ports.{name}")
         report(Code.PORT_TWICE, str(getattr(table, name)), "Choose a free one.", other)
     return table
+
+
+def _highest(name: str) -> int:
+    """Of a port of side one, so that side two has room above it."""
+    return HIGHEST if name in ports.SHARED else HIGHEST - ports.APART
 
 
 def _part(entry: Entry, *path: str | int) -> Callable[[], str]:
@@ -254,8 +271,9 @@ def check_secrets(raw: RawFleet, common: Mapping[str, Any], root: Path, findings
     entry = raw.macs[0].data.get("secrets") if raw.macs else None
     report = findings.at(entry.where if entry else (lambda: raw.inventory), "", "secrets")
     if folder.is_dir():
-        for path in (folder / "ray-token", *sorted(folder.glob("*key.pem"))):
-            _check_secret(path, shorten(path, root), report)
+        keys = (path for pattern in ("*key.pem", "door/*key.pem", "api-keys/*") for path in folder.glob(pattern))
+        for path in (folder / "ray-token", *sorted(keys)):
+            check_secret(path, shorten(path, root), report)
     elif folder.exists():
         report(Code.SECRET_UNREADABLE, shorten(folder, root), "Name a folder.", "it is not a folder")
     for mac in raw.macs:
@@ -265,13 +283,14 @@ def check_secrets(raw: RawFleet, common: Mapping[str, Any], root: Path, findings
             findings.at(key.where, "" if not key.own else mac.name, "ssh_key")(Code.KEY_MISSING, key.value, fix)
 
 
-def _check_secret(path: Path, name: str, report: Report) -> None:
+def check_secret(path: Path, name: str, report: Report) -> bool:
+    """Report a file that others can read, or that cannot be read; whether it did. One that does not exist is fine."""
     if not path.exists():
-        return
+        return False
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         report(Code.SECRET_OPEN, name, f"Run: chmod 600 {name}", f"{mode:04o}")
-        return
+        return True
     try:
         if not mode & 0o400:
             raise PermissionError(13, "Permission denied")
@@ -279,6 +298,7 @@ def _check_secret(path: Path, name: str, report: Report) -> None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         report(Code.SECRET_UNREADABLE, name, "Make it a readable file of mode 0600, or remove it.", str(reason))
-        return
+        return True
     if empty:
         report(Code.SECRET_UNREADABLE, name, "Remove it: the next run makes a new one.", "it is empty")
+    return empty

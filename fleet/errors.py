@@ -41,12 +41,13 @@ class Code(Enum):
     FILE_LACKING = "there is no file {given}."
     FILE_UNFIT = "{given} cannot be used: {other}."
     SETTING_OPTION = "{given} was given with --data, where it would not be checked."
+    NETWORK_INVALID = "{given} is neither an address nor a network."
     # Ports
     PORT_RANGE = "port {given} is outside {other}."
     PORT_TWICE = "port {given} is also {other}."
     PORT_ORDER = "the range of worker ports ends at {other}, before it starts at {given}."
     # Ray's temp dir
-    TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 41."
+    TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 40."
     TEMP_DIR_RELATIVE = "{given} is not a full path."
     # Models
     MODELS_TOO_MANY = "{given} models are asked for, and Ray can tell {other} apart."
@@ -84,6 +85,10 @@ class Code(Enum):
     ROUTE_TAKEN = "{given} is a path of {other}."
     IMPORT_PATH_INVALID = "{given} does not say where the application is."
     ORIGIN_INVALID = "{given} is not the origin of a web page."
+    KEYS_NONE = "without an API key nobody can ask."
+    KEY_NAME_INVALID = "{given} cannot be the name of an API key."
+    KEY_NAME_TWICE = "{given} is named twice."
+    DOOR_NAME_INVALID = "{given} is neither a host name nor an address."
     # Releases
     LOCK_MISSING = "there is no {given}."
     LOCK_INVALID = "{given} is not a locked artifact: {other}."
@@ -94,6 +99,10 @@ class Code(Enum):
     SECRET_OPEN = "{given} can be read by others (mode {other})."
     SECRET_UNREADABLE = "{given} cannot be read: {other}."
     KEY_MISSING = "there is no SSH key {given}."
+    # Leaving the fleet
+    LEAVE_ALL = "this would remove every Mac of the fleet."
+    LEAVE_HEAD = "{given} is the head, and {other} would stay without one."
+    MODEL_HOMELESS = "model {given} may run on {other} only."
     # Preflight: what only the Mac itself can tell
     NODE_IP_ELSEWHERE = "{given} is no address of this Mac, which has {other}."
     CHIP_WRONG = "this machine is {given}, not an Apple-silicon Mac."
@@ -102,6 +111,8 @@ class Code(Enum):
     CLOCK_SKEW = "the clock is {given} s away from the other Macs'."
     FILEVAULT_ON = "FileVault is on: after a power cut this Mac waits for a password and serves nothing."
     FIREWALL_ON = "the Application Firewall is on and may keep the other Macs out."
+    SSH_CLOSED = "SSH reaches this Mac by port {given}, which the firewall would close."
+    PF_BYPASSED = "pf's main rules do not lead to {given}: strangers would reach every port."
     AUTORESTART_MISSING = "this Mac cannot switch itself on after a power cut."
     THUNDERBOLT_UNKNOWN = "{given} is no Thunderbolt port of this Mac, which has {other}."
     THUNDERBOLT_TAKEN = "{given} carries {other}, by which this Mac is reached."
@@ -116,6 +127,7 @@ WARNINGS = frozenset(
         Code.CLOCK_SKEW,
         Code.FILEVAULT_ON,
         Code.FIREWALL_ON,
+        Code.PF_BYPASSED,
         Code.AUTORESTART_MISSING,
         Code.CABLE_MISSING,
         Code.CABLE_LOOP,

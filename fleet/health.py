@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet import layout
 from fleet.applications import ENTRY
+from fleet.firewall import Filter, faults, make_rules
 from fleet.macfacts import MacFacts
 from fleet.placement import SLOTS
 from fleet.plan import Plan
@@ -25,6 +26,11 @@ STABLE_SECONDS = 10
 LOW_DISK = 0.05
 LOW_MEMORY_BYTES = 1 << 30
 CLOCK_SKEW_SECONDS = 5
+# What is so while the head is away.
+_HEADLESS = (
+    "the others serve on by themselves, but nothing heals: a model or a Mac that fails stays away, no model scales, "
+    "and no settings can change"
+)
 # Versions that Ray and the engine need to be the same on every Mac.
 SAME_VERSIONS = ("python", "ray", "vllm")
 
@@ -78,6 +84,7 @@ class MacHealth:
     """The folders of weights that are whole on this Mac."""
     memory_free_bytes: int
     answer: Answer
+    filter: Filter = field(default_factory=Filter)
     contents: tuple[Contents, ...] = ()
     """Empty unless everything was to be read again."""
 
@@ -91,6 +98,10 @@ class Deployed:
     replicas: int = 0
     """How many of its replicas run; each application of raylab's has one deployment."""
     message: str = ""
+    places: frozenset[str] = frozenset()
+    """The node IPs of the replicas that run."""
+    failing: frozenset[str] = frozenset()
+    """The node IPs where replicas have failed to start, as far as their errors tell."""
 
     def __str__(self) -> str:
         return ": ".join(filter(None, [self.status or "not applied", self.message[:300]]))
@@ -105,6 +116,23 @@ class Cluster:
     applications: Mapping[str, Deployed] = field(default_factory=dict)
     """By name, see `fleet.serve.application_name`."""
     error: str = ""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Node IP → Ray's own name for that node, another one after each start of Ray there."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing that keeps the fleet from serving what it should."""
+
+    name: str
+    """The model, the application, `entry`, or `Ray nodes`."""
+    found: str
+    """What was seen instead, in words."""
+    failed: bool = False
+    """Whether Serve has given it up; the others may only need time."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.found}"
 
 
 @dataclass(frozen=True)
@@ -131,14 +159,26 @@ def evaluate(
     macs: Mapping[str, MacHealth],
     cluster: Cluster | None,
     silent: Sequence[str] = (),
+    between: str = "",
 ) -> list[Check]:
     """Every check, those of the fleet first.
 
-    `cluster` is None when the run leaves the head out; `silent` names Macs that were asked and did not answer.
+    `cluster` is None when nobody asked the head, or it is away; `silent` names Macs that were asked and did not answer.
+    `between` says why the Macs are not all in one Ray cluster; then nothing is asked of that as a whole.
     """
-    checks = list(cluster_checks(fleet, plan, cluster)) if cluster else []
+    if between:
+        fix = "An upgrade is under way, or has to be: deploy/upgrade.py brings it to its end"
+        checks = [Check("Ray cluster", "", False, between, fix)]
+    else:
+        checks = list(cluster_checks(fleet, plan, cluster)) if cluster else []
     for name in silent:
-        checks.append(Check("reachable", name, False, "gave no answer, see above", "Wake it; ssh to it must work"))
+        found, fix = "gave no answer, see above", "Wake it; ssh to it must work"
+        if name == fleet.head.name:
+            found, fix = (
+                f"{found}; {_HEADLESS}",
+                f"{fix}. If it is gone for good: deploy/upgrade.py, after you make another Mac the head",
+            )
+        checks.append(Check("reachable", name, False, found, fix))
     for name, seen in macs.items():
         mac = fleet.mac(name)
         checks += _jobs(mac, seen)
@@ -148,6 +188,8 @@ def evaluate(
             _disk(mac, seen),
             _memory(mac, seen),
             *_limit(plan, mac, seen),
+            *_draining(mac, seen),
+            *_firewall(fleet, mac, seen),
             _generation(fleet, mac, seen),
             *(_contents(mac, folder) for folder in seen.contents),
         ]
@@ -156,50 +198,68 @@ def evaluate(
     return checks
 
 
-def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset[str] = frozenset()) -> Iterator[Check]:
-    """Whether Ray has every Mac of the inventory and no other, and Serve every replica of the plan.
+def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster) -> Iterator[Check]:
+    """Whether Ray has every Mac of the inventory and no other, and Serve all of the plan."""
+    alive = f"{len(fleet.macs)} alive, each with its node IP"
+    if cluster.error:
+        yield Check("Ray nodes", "", False, cluster.error, "Look at the head: deploy/logs.py --data job=ray")
+        return
+    wrong = "; ".join(_nodes(fleet, cluster, frozenset()))
+    fix = "See deploy/status.py, then deploy/restart.py --limit NAME"
+    yield Check("Ray nodes", "", not wrong, wrong or alive, fix)
+    wrong = "; ".join(map(str, _unserved(fleet, plan, cluster, 0)))
+    yield Check("Serve", "", not wrong, wrong or _served(fleet, plan, cluster), "deploy/logs.py --data job=serve")
+
+
+def lacks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset[str] = frozenset()) -> list[Lack]:
+    """What is missing of what `cluster_checks` looks at.
 
     `absent` names Macs that may be missing: nothing that only they could give is asked for.
     """
     if cluster.error:
-        yield Check("Ray nodes", "", False, cluster.error, "Look at the head: deploy/logs.py --data job=ray")
-        return
+        return [Lack("Ray nodes", cluster.error)]
+    nodes = "; ".join(_nodes(fleet, cluster, absent))
+    return [*([Lack("Ray nodes", nodes)] if nodes else []), *_unserved(fleet, plan, cluster, len(absent))]
+
+
+def _nodes(fleet: Fleet, cluster: Cluster, absent: frozenset[str]) -> Iterator[str]:
+    """What is wrong with Ray's nodes."""
     expected = {mac.node_ip for mac in fleet.macs}
     excused = {mac.node_ip for mac in fleet.macs if mac.name in absent}
-    missing, strangers = expected - excused - cluster.nodes.keys(), cluster.nodes.keys() - expected
-    wrong = [
-        *(f"{_name_of(fleet, ip)} ({ip}) is not in the cluster" for ip in sorted(missing)),
-        *(f"{ip} is no Mac of the inventory: stop Ray there, or add it" for ip in sorted(strangers)),
-        *(
-            f"{_name_of(fleet, ip)} offers {resources.get(MLX, 0):g} {MLX} instead of {SLOTS}"
-            for ip, resources in cluster.nodes.items()
-            if ip in expected and resources.get(MLX) != SLOTS
-        ),
-    ]
-    yield Check(
-        "Ray nodes",
-        "",
-        not wrong,
-        "; ".join(wrong) or f"{len(expected)} alive, each with its node IP",
-        "See deploy/status.py, then deploy/restart.py --limit NAME",
-    )
-    yield _serve(fleet, plan, cluster, len(absent))
+    for ip in sorted(expected - excused - cluster.nodes.keys()):
+        yield f"{_name_of(fleet, ip)} ({ip}) is not in the cluster"
+    for ip in sorted(cluster.nodes.keys() - expected):
+        yield f"{ip} is no Mac of the inventory: stop Ray there, or add it"
+    for ip, resources in cluster.nodes.items():
+        if ip in expected and resources.get(MLX) != SLOTS:
+            yield f"{_name_of(fleet, ip)} offers {resources.get(MLX, 0):g} {MLX} instead of {SLOTS}"
 
 
-def _serve(fleet: Fleet, plan: Plan, cluster: Cluster, absent: int) -> Check:
-    """What Serve has of each model, and of the entries that take requests in."""
-    found, wrong = [], []
+def _unserved(fleet: Fleet, plan: Plan, cluster: Cluster, absent: int) -> Iterator[Lack]:
+    """What Serve has not of each model, of the entries that take requests in, and of the user's own applications."""
     placements = {name: each for name, each in plan.placements.items() if each.copies}
     for name, each in placements.items():
         seen = cluster.applications.get(application_name(each.model), Deployed())
-        found.append(f"{name} × {seen.replicas}")
         if seen.status != RUNNING or not each.minimum - absent <= seen.replicas <= len(each.copies):
-            wrong.append(f"{name}: {seen.replicas} of {each.minimum} replicas, {seen}")
+            yield Lack(name, f"{seen.replicas} of {each.minimum} replicas, {seen}", seen.status == FAILED)
     entry = cluster.applications.get(ENTRY, Deployed())
     if placements and (entry.status != RUNNING or entry.replicas < len(fleet.macs) - absent):
-        wrong.append(f"{entry.replicas} of {len(fleet.macs)} Macs take requests, {entry}")
-    said = "; ".join(wrong) or ", ".join(found) or "no models"
-    return Check("Serve", "", not wrong, said, "deploy/logs.py --data job=serve")
+        found = f"{entry.replicas} of {len(fleet.macs)} Macs take requests, {entry}"
+        yield Lack("entry", found, entry.status == FAILED)
+    for own in fleet.applications:
+        seen = cluster.applications.get(own.name, Deployed())
+        if seen.status != RUNNING:
+            yield Lack(own.name, str(seen), seen.status == FAILED)
+
+
+def _served(fleet: Fleet, plan: Plan, cluster: Cluster) -> str:
+    """What Serve has, in words."""
+    models = [
+        f"{name} × {cluster.applications[application_name(each.model)].replicas}"
+        for name, each in plan.placements.items()
+        if each.copies
+    ]
+    return ", ".join([*(models or ["no models"]), *(own.name for own in fleet.applications)])
 
 
 def _name_of(fleet: Fleet, address: str) -> str:
@@ -207,21 +267,21 @@ def _name_of(fleet: Fleet, address: str) -> str:
 
 
 def _jobs(mac: Mac, seen: MacHealth) -> Iterator[Check]:
-    wanted = layout.LABELS if mac.is_head else (layout.RAY_LABEL,)
+    wanted = layout.labels(mac.is_head)
     jobs = {job.label: job for job in seen.jobs}
-    wrong = []
+    wrong = {}
     for label in wanted:
         job = jobs.get(label, Job(label))
         if job.pid is None:
-            wrong.append(f"{label} does not run (last exit: {job.last_exit or 'never started'})")
+            wrong[label] = f"{label} does not run (last exit: {job.last_exit or 'never started'})"
         elif job.seconds < STABLE_SECONDS:
-            wrong.append(f"{label} has run for only {job.seconds:.0f} s")
-    short = wanted[0].rsplit(".", 1)[-1] if len(wanted) == 1 else "NAME"
+            wrong[label] = f"{label} has run for only {job.seconds:.0f} s"
+    short = next(iter(wrong), "NAME").rsplit(".", 1)[-1]
     yield Check(
         "jobs",
         mac.name,
         not wrong,
-        "; ".join(wrong) or ", ".join(f"{label.rsplit('.', 1)[-1]} {jobs[label].pid}" for label in wanted),
+        "; ".join(wrong.values()) or ", ".join(f"{label.rsplit('.', 1)[-1]} {jobs[label].pid}" for label in wanted),
         f"deploy/logs.py --limit {mac.name} --data job={short}",
     )
 
@@ -267,6 +327,20 @@ def _limit(plan: Plan, mac: Mac, seen: MacHealth) -> Iterator[Check]:
         found = seen.facts.wired_limit_mb
         said = f"the GPU may wire {found} MB, the plan wants {wanted}"
         yield Check("GPU limit", mac.name, found == wanted, said, "deploy/cluster.py sets it again")
+
+
+def _draining(mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    if seen.facts.draining:
+        fix = "When nobody is at it, a roll was interrupted: the same command again, or deploy/cluster.py"
+        yield Check("requests", mac.name, False, "it gets none, as it has its turn in a roll", fix)
+
+
+def _firewall(fleet: Fleet, mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    if fleet.firewall:
+        rules = make_rules(fleet, mac)
+        wrong = list(faults(rules, seen.filter))
+        said = "; ".join(fault for fault, _ in wrong) or "strangers reach the door only"
+        yield Check("firewall", mac.name, not wrong, said, "; ".join(dict.fromkeys(fix for _, fix in wrong)))
 
 
 def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:

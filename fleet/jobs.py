@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet import layout
-from fleet.ray import base_environment, client_environment, dashboard_url, ray_arguments, ray_environment
+from fleet.firewall import ANCHOR
+from fleet.gateway import GRACE_S, program
+from fleet.ray import (
+    base_environment,
+    client_environment,
+    dashboard_url,
+    next_arguments,
+    ray_arguments,
+    ray_environment,
+)
 from fleet.release import Release
 from fleet.settings import Fleet, Mac
 
@@ -16,6 +25,8 @@ THROTTLE_S = 10
 OPEN_FILES = 65536
 # The memory that the GPU may wire, in MB; 0 leaves it to macOS.
 WIRED_LIMIT = "iogpu.wired_limit_mb"
+# The program that loads the firewall's rules, with its arguments.
+FIREWALL = (f"{layout.LIBEXEC}/raylab-firewall", ANCHOR, layout.FIREWALL_RULES, layout.FIREWALL_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -39,36 +50,67 @@ def job(fleet: Fleet, mac: Mac, release: Release, label: str, memory: int | None
 
 def jobs(fleet: Fleet, mac: Mac, release: Release, memory: int | None = None) -> list[Job]:
     """The jobs of one Mac, in starting order. `memory` is the Mac's, in bytes, for ray_arguments."""
-    store = _job(
-        layout.STORE_LABEL,
-        [f"{layout.LIBEXEC}/raylab-store", layout.STORE_CONFIG],
-        base_environment(release),
-        exit_timeout=30,
+    store = _store(layout.STORE_LABEL, release, layout.LIBEXEC, layout.STORE_CONFIG)
+    arguments, environment = ray_arguments(fleet, mac, memory), ray_environment(fleet, mac, release)
+    ray = _ray(layout.RAY_LABEL, layout.LIBEXEC, arguments, environment)
+    serve = _serve(layout.SERVE_LABEL, fleet, release, layout.LIBEXEC, layout.SERVE_CONFIG)
+    gateway = gateway_job(release)
+    return [store, ray, serve, gateway] if mac.is_head else [ray, gateway]
+
+
+def next_jobs(fleet: Fleet, release: Release) -> list[Job]:
+    """The head of a cluster that is coming, in starting order: beside the jobs of that Mac, which serves elsewhere."""
+    environment = ray_environment(fleet, fleet.head, release)
+    return [
+        _store(layout.NEXT_STORE_LABEL, release, layout.NEXT_LIBEXEC, layout.NEXT_STORE_CONFIG),
+        _ray(layout.NEXT_RAY_LABEL, layout.NEXT_LIBEXEC, next_arguments(fleet), environment),
+        _serve(layout.NEXT_SERVE_LABEL, fleet, release, layout.NEXT_LIBEXEC, layout.NEXT_SERVE_CONFIG),
+    ]
+
+
+def _store(label: str, release: Release, libexec: str, config: str) -> Job:
+    return _job(label, [f"{libexec}/raylab-store", config], base_environment(release), exit_timeout=30)
+
+
+def _ray(label: str, libexec: str, arguments: list[str], environment: dict[str, str]) -> Job:
+    # Ray drains for up to 30 s, and an engine needs its time to give the memory back.
+    return _job(label, [f"{libexec}/raylab-ray", *arguments], environment, exit_timeout=120)
+
+
+def _serve(label: str, fleet: Fleet, release: Release, libexec: str, config: str) -> Job:
+    environment = {**base_environment(release), **client_environment()}
+    return _job(label, [f"{libexec}/raylab-serve", config, dashboard_url(fleet)], environment, exit_timeout=30)
+
+
+def gateway_job(release: Release) -> Job:
+    """The door. Nothing of it names the release, so that only another Caddy restarts it."""
+    return _job(
+        layout.GATEWAY_LABEL,
+        [program(release), "run", "--config", layout.GATEWAY_CONFIG, "--adapter", "caddyfile"],
+        {"HOME": layout.HOME, "LANG": "en_US.UTF-8"},
+        # Streams may finish; a little more, so that Caddy ends by itself.
+        exit_timeout=GRACE_S + 30,
     )
-    ray = _job(
-        layout.RAY_LABEL,
-        [f"{layout.LIBEXEC}/raylab-ray", *ray_arguments(fleet, mac, memory)],
-        ray_environment(fleet, mac, release),
-        # Ray drains for up to 30 s, and an engine needs its time to give the memory back.
-        exit_timeout=120,
-    )
-    serve = _job(
-        layout.SERVE_LABEL,
-        [f"{layout.LIBEXEC}/raylab-serve", layout.SERVE_CONFIG, dashboard_url(fleet)],
-        {**base_environment(release), **client_environment()},
-        exit_timeout=30,
-    )
-    return [store, ray, serve] if mac.is_head else [ray]
 
 
 def limits_job(wired_limit_mb: int) -> Job:
-    """What sets the limit of GPU memory at every start. It needs root, ends at once, and belongs to no release."""
-    log = layout.log_path(layout.LIMITS_LABEL)
+    """What sets the limit of GPU memory at every start."""
+    return _at_start(layout.LIMITS_LABEL, [f"{layout.LIBEXEC}/raylab-limits", f"{WIRED_LIMIT}={wired_limit_mb}"])
+
+
+def firewall_job() -> Job:
+    """What loads the firewall's rules at every start."""
+    return _at_start(layout.FIREWALL_LABEL, list(FIREWALL))
+
+
+def _at_start(label: str, arguments: list[str]) -> Job:
+    """A job that needs root, ends at once, and belongs to no release."""
+    log = layout.log_path(label)
     return Job(
-        layout.LIMITS_LABEL,
+        label,
         {
-            "Label": layout.LIMITS_LABEL,
-            "ProgramArguments": [f"{layout.LIBEXEC}/raylab-limits", f"{WIRED_LIMIT}={wired_limit_mb}"],
+            "Label": label,
+            "ProgramArguments": arguments,
             "RunAtLoad": True,
             "StandardOutPath": log,
             "StandardErrorPath": log,

@@ -8,6 +8,7 @@ from typing import Any
 from fleet import checks
 from fleet.applications import read_applications
 from fleet.checks import Findings
+from fleet.door import check_caddy, check_door
 from fleet.errors import UNREADABLE, Code, SettingsError
 from fleet.models import read_models
 from fleet.ports import Ports
@@ -44,13 +45,16 @@ def build(raw: RawFleet, root: Path) -> Fleet:
     checks.check_addresses(raw, findings)
     checks.check_interfaces(raw, findings)
     common = _fleet_values(raw, root, findings)
+    check_door(raw, common, root, findings)
     checks.check_secrets(raw, common, root, findings)
     macs = tuple(
-        Mac(name=mac.name, role="head" if mac.role == "head" else "worker", **own[id(mac)]) for mac in raw.macs
+        Mac(name=mac.name, role="head" if mac.role == "head" else "worker", where=mac.where, **own[id(mac)])
+        for mac in raw.macs
     )
     releases = _releases(raw, macs, root, findings)
     models = read_models(_first(raw, "models"), raw, macs, common["depot"], root, findings)
     applications = read_applications(_first(raw, "applications"), root, findings)
+    checks.check_allowed(_first(raw, "allow"), common["allow"], findings)
     checks.check_origins(_first(raw, "allowed_origins"), common["allowed_origins"], findings)
     if findings.problems:
         raise SettingsError(findings.problems)
@@ -131,6 +135,8 @@ def _releases(raw: RawFleet, macs: tuple[Mac, ...], root: Path, findings: Findin
             releases[folder] = read_release(folder, findings.path(folder, root))
         except SettingsError as error:
             findings.problems.extend(error.problems)
+        else:
+            check_caddy(releases[folder], findings.path(folder, root), findings)
     known = [(mac, written) for mac, written in zip(macs, raw.macs, strict=True) if mac.locks in releases]
     for mac, written in known[1:]:
         first = known[0][0]

@@ -36,6 +36,7 @@ FACTS_SCRIPT = "\n".join(
         _section("firewall", "/usr/libexec/ApplicationFirewall/socketfilterfw --getglobalstate"),
         _section("power", "pmset -g"),
         _section("login", "systemsetup -getremotelogin"),
+        _section("draining", f"ls {layout.DRAINING}"),
         _section(
             "installed",
             f"for each in {layout.RELEASES}/*/complete {layout.WEIGHTS}/*/*/; do "
@@ -83,6 +84,8 @@ class MacFacts:
     """1: starts by itself after a power cut. None: this Mac cannot."""
     remote_login: bool | None
     """None too when the question needs root."""
+    draining: bool
+    """Whether it gets no requests, as it has its turn in a roll."""
     wired_limit_mb: int | None
     """Memory that the GPU may wire; 0 is macOS's default."""
     installed: frozenset[str]
@@ -116,6 +119,7 @@ class MacFacts:
             sleep=power.get("sleep"),
             autorestart=power.get("autorestart"),
             remote_login=_switch(sections.get("login", ""), "Remote Login: On", "Remote Login: Off"),
+            draining=layout.DRAINING in sections.get("draining", ""),
             wired_limit_mb=wired,
             installed=_installed(sections.get("installed", "")),
         )

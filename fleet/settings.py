@@ -7,9 +7,9 @@ which pyinfra runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from fleet import layout
 from fleet.model_settings import Between, Model, Stored, doc
@@ -78,6 +78,8 @@ class Mac:
     )
     platform: Platform = field(default="osx-arm64", metadata=_PLATFORM)
     locks: Path = field(default=Path("locks/osx-arm64"), metadata=_LOCKS)
+    where: str = field(default="", compare=False)
+    """Where it stands: `inventory/lab.py:7`."""
 
     @property
     def is_head(self) -> bool:
@@ -112,6 +114,13 @@ class Application:
     )
 
 
+class TlsFiles(TypedDict):
+    """A certificate of the user's own with its chain, and its key: PEM files on the control machine."""
+
+    certificate: str
+    key: str
+
+
 @dataclass(frozen=True)
 class Fleet:
     """Everything that the inventory and its group_data say, checked."""
@@ -142,7 +151,7 @@ class Fleet:
     ray_temp_dir: str = field(
         default=layout.RAY_TEMP,
         metadata=doc(
-            "Ray's folder on the Macs for sockets and session logs, at most 41 bytes.",
+            "Ray's folder on the Macs for sockets and session logs, at most 40 bytes.",
             example='"/opt/raylab/ray/tmp"',
         ),
     )
@@ -169,13 +178,36 @@ class Fleet:
     )
     ports: Ports = field(
         default_factory=Ports,
-        metadata=doc("Entries of the port table to change, by name.", example='{"serve_http": 8100}'),
+        metadata=doc("Entries of the port table to change, by name.", example='{"door": 8100}'),
     )
     models: tuple[Model, ...] = field(
         default=(),
         metadata=doc(
             "The models to serve, a list of dicts.",
             example='[{"id": "qwen3-8b", "source": "~/models/Qwen3-8B"}]',
+        ),
+    )
+    api_keys: tuple[str, ...] = field(
+        default=("default",),
+        metadata=doc(
+            "Names of API keys. Each is a file of its name in the folder api-keys of `secrets`, made by the first run; "
+            "a name that is taken out opens no door any more.",
+            example='["chat", "laptop"]',
+        ),
+    )
+    tls: Literal["own", "off"] | TlsFiles = field(
+        default="own",
+        metadata=doc(
+            "What the door shows its clients: certificates of the fleet's own CA, which is door-ca.pem in `secrets`; "
+            "a certificate of yours; or nothing, so that keys and prompts can be read on the network.",
+            example='{"certificate": "tls/llm.pem", "key": "tls/llm-key.pem"}',
+        ),
+    )
+    door_names: tuple[str, ...] = field(
+        default=(),
+        metadata=doc(
+            "Further host names and addresses by which clients reach the Macs, for the certificates.",
+            example='["llm.example.org"]',
         ),
     )
     allowed_origins: tuple[str, ...] = field(
@@ -193,10 +225,47 @@ class Fleet:
             '"wheel": "dist/rerank-1.0-py3-none-any.whl"}]',
         ),
     )
+    firewall: bool = field(
+        default=True,
+        metadata=doc("Whether pf lets only the fleet's Macs reach the port table, but for the door.", example="False"),
+    )
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata=doc(
+            "Further addresses and networks that the firewall lets in everywhere, such as a machine with Prometheus.",
+            example='["192.168.1.5"]',
+        ),
+    )
     serving: CodeWheel = field(default=CodeWheel("", b""), repr=False)
     """What raylab itself runs inside Ray."""
     releases: dict[Path, Release] = field(default_factory=dict, repr=False)
     """Each folder of locks that a Mac names, read from there."""
+    side: int = 1
+    """Which of its two port tables the Ray cluster has, 1 or 2. `ports` is that one; the Macs tell, never a person."""
+
+    def on_side(self, side: int) -> Fleet:
+        """The same fleet with its Ray cluster on that side."""
+        return replace(self, side=side, ports=self.ports.moved(side - self.side))
+
+    def led_by(self, head: Mac) -> Fleet:
+        """The same fleet with this Mac as its head."""
+        others = (replace(mac, role="worker") for mac in self.macs if mac.name != head.name)
+        return replace(self, macs=(replace(head, role="head"), *others))
+
+    @property
+    def tables(self) -> tuple[Ports, Ports]:
+        """The port tables of side one and side two."""
+        return self.on_side(1).ports, self.on_side(2).ports
+
+    @property
+    def temp_dir(self) -> str:
+        """Ray's folder for sockets and session logs, of this side's cluster."""
+        return layout.of_side(self.ray_temp_dir, self.side)
+
+    @property
+    def store_dir(self) -> str:
+        """Where this side's store keeps Ray's cluster state."""
+        return layout.of_side(layout.STORE_DIR, self.side)
 
     @property
     def head(self) -> Mac:
@@ -261,4 +330,5 @@ __all__ = [
     "Platform",
     "Role",
     "Stored",
+    "TlsFiles",
 ]

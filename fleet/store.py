@@ -17,7 +17,7 @@ def store_config(fleet: Fleet) -> str:
         ("tls-ca-cert-file", layout.STORE_CA),
         ("tls-auth-clients", "yes"),
         ("tls-protocols", '"TLSv1.2 TLSv1.3"'),
-        ("dir", layout.STORE_DIR),
+        ("dir", fleet.store_dir),
         ("appendonly", "yes"),
         ("appendfsync", "everysec"),
         ("auto-aof-rewrite-min-size", "16mb"),

@@ -221,7 +221,7 @@ def _client(arguments: Arguments) -> int:
     if where not in network.namespaces():
         raise LabError("the lab is down: lab up")
     if not arguments.command:
-        raise LabError("say what to run: lab client curl http://10.77.0.11:8000/v1/models")
+        raise LabError("say what to run: lab client curl -k https://10.77.0.11:8443/healthz")
     return subprocess.run(["ip", "netns", "exec", where, *arguments.command], check=False).returncode
 
 

@@ -104,6 +104,26 @@ Subsystem sftp internal-sftp
 PidFile /run/sshd.pid
 """
 
+# As macOS brings them, without most of the comments.
+PF = """\
+# Care must be taken to ensure that the main ruleset does not get flushed,
+# as the nested anchors rely on the anchor point defined here.
+scrub-anchor "com.apple/*"
+nat-anchor "com.apple/*"
+rdr-anchor "com.apple/*"
+dummynet-anchor "com.apple/*"
+anchor "com.apple/*"
+load anchor "com.apple" from "/etc/pf.anchors/com.apple"
+"""
+
+PF_APPLE = """\
+#
+# com.apple ruleset, referred to by the default /etc/pf.conf file.
+#
+anchor "200.AirDrop/*"
+anchor "250.ApplicationFirewall/*"
+"""
+
 PAM = """\
 auth     sufficient pam_permit.so
 account  required   pam_permit.so
@@ -124,6 +144,8 @@ FILES = {
     "ssh/sshd_config": SSHD,
     "sudoers.d/admin": "admin ALL = (ALL) NOPASSWD: ALL\n",
     "sudoers": SUDOERS,
+    "pf.conf": PF,
+    "pf.anchors/com.apple": PF_APPLE,
     "newsyslog.conf": "# logfilename [owner:group] mode count size when flags [/pid_file] [sig_num]\n",
     "pam.d/other": PAM,
     "pam.d/sudo": PAM,

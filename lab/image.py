@@ -148,7 +148,7 @@ SBIN = ["chroot", "sshd", "visudo"]
 ALIASES = {"sh": "bash", "awk": "mawk"}
 """Commands whose program on Debian has another name."""
 SETUID = ("sudo", "su", "ping")
-PRIVATE = {"sed": "sed", "nc": "nc.openbsd", "ip": "ip"}
+PRIVATE = {"sed": "sed", "nc": "nc.openbsd", "ip": "ip", "nft": "nft"}
 """Linux programs that stand-ins call; they are in no PATH."""
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from paramiko import AuthenticationException, BadHostKeyException, SSHException
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
+from macos.lease import Lease
+
 if TYPE_CHECKING:
+    from pyinfra.api.command import StringCommand
     from pyinfra.api.host import Host
     from pyinfra.api.state import State
+    from pyinfra.connectors.base import BaseConnector
+    from pyinfra.connectors.util import CommandOutput
 
 
 class MacConnector(SSHConnector):
@@ -25,6 +31,8 @@ class MacConnector(SSHConnector):
         super().__init__(state, host)
         if not self.data["ssh_hostname"]:
             self.data["ssh_hostname"] = host.data.get("node_ip") or host.name
+        self.lease: Lease | None = None
+        """The run's hold on this Mac, once it has one: without it no command goes there any more."""
 
     @staticmethod
     def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
@@ -43,6 +51,26 @@ class MacConnector(SSHConnector):
         # A jump host or a proxy command puts something else than a socket here.
         if transport and isinstance(transport.sock, socket.socket):
             transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def disconnect(self) -> None:
+        """Ends the connection, also one to a Mac that is gone; pyinfra's own leaves it open. The Mac is free then."""
+        if self.lease:
+            self.lease.release()
+        super().disconnect()
+        if self.client:
+            self.client.close()
+
+    def run_shell_command(
+        self,
+        command: StringCommand,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Any,  # noqa: ANN401 (pyinfra's own)
+    ) -> tuple[bool, CommandOutput]:
+        """As pyinfra does, unless the run holds the Mac no more."""
+        if self.lease:
+            self.lease.check()
+        return super().run_shell_command(command, print_output, print_input, **arguments)
 
     def _advice(self, error: PyinfraError) -> str:
         address = self.data["ssh_hostname"]
@@ -76,3 +104,21 @@ class MacConnector(SSHConnector):
                 "is Remote Login on (System Settings > General > Sharing)?"
             )
         return f"{address}: {error}"
+
+
+@contextmanager
+def new_connection(state: State, host: Host) -> Iterator[BaseConnector]:
+    """A connection of its own to a Mac that is connected already. Raises ConnectError when it does not answer.
+
+    A Mac that is not reached over SSH has only the one.
+    """
+    if not isinstance(host.connector, SSHConnector):
+        yield host.connector
+        return
+    connector = type(host.connector)(state, host)
+    connector.connect()
+    try:
+        yield connector
+    finally:
+        if connector.client:
+            connector.client.close()

@@ -21,6 +21,18 @@ def _library(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text()
 
 
+def script_program(
+    scripts: Sequence[str],
+    function: str,
+    calls: Iterable[Sequence[str]],
+    variables: Mapping[str, str | int | float],
+) -> str:
+    """A program for later: `function` of `scripts` is given another one, which makes all `calls`, failing or not."""
+    lines = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
+    each = [f"    ({shlex.join(call)})" for call in calls]
+    return "\n".join([*map(_library, scripts), *lines, "calls() {", *each, "}", f"{function} calls", ""])
+
+
 def script_command(
     scripts: Sequence[str],
     calls: Iterable[Sequence[str]],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from fleet.picture import picture
 from fleet.plan import Plan, make_plan
 from fleet.preflight import check
 from macos.facts.report import MacReport
-from roles import network, sources
+from roles import firewall, network, sources
 from roles.context import everyone, the_fleet
 
 _plans: list[Plan] = []
@@ -35,17 +36,22 @@ def plan() -> Plan:
     _settle()
     if not _plans:
         _plans.append(quiet_plan())
-        found = [*_plans[0].problems, *check(the_fleet(), facts, _plans[0]), *network.problems(_plans[0])]
+        seen = [*check(the_fleet(), facts, _plans[0]), *firewall.problems(), *network.problems(_plans[0])]
+        found = [*_plans[0].problems, *seen]
         _show(_plans[0], sorted(found, key=lambda problem: problem.severity != "error"))
     return _plans[0]
 
 
-def quiet_plan() -> Plan:
-    """The plan, for those who compare with it. What the last converge placed stays where it is."""
+def quiet_plan(without: Collection[str] = ()) -> Plan:
+    """The plan, for those who compare with it. What the last converge placed stays where it is.
+
+    `without` names Macs that it shall do without.
+    """
     facts = everyone(MacReport)
     _settle()
-    before = _remembered().get(the_fleet().name)
-    return make_plan(the_fleet(), remembered_memory(facts), before, network.port_reports())
+    fleet = the_fleet()
+    staying = replace(fleet, macs=tuple(mac for mac in fleet.macs if mac.name not in without))
+    return make_plan(staying, remembered_memory(facts), _remembered().get(fleet.name), network.port_reports())
 
 
 def drawn() -> None:

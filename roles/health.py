@@ -6,26 +6,28 @@ import json
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from pyinfra.context import host, state
 
+from fleet import gateway
+from fleet.firewall import Filter
 from fleet.health import Answer, Check, Cluster, Job, MacHealth, evaluate
 from fleet.settings import Fleet, Mac
 from macos.facts.jobs import JobTimes
+from macos.facts.pf import PacketFilter
 from macos.facts.report import MacReport
-from roles import announce, contents, weights
+from roles import announce, contents, sides, weights
 from roles.context import everyone, the_fleet
+from roles.gateway import client_context, key_file, trusted
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
 
 # The first request after a start imports what it needs.
 GENERATION_TIMEOUT_S = 180
-# The Macs are asked themselves, whatever proxy this machine uses.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def report() -> None:
@@ -35,7 +37,8 @@ def report() -> None:
     asked = [mac.name for mac in state.inventory if state.is_host_in_limit(mac)]
     silent = [name for name in asked if name not in macs]
     unseen = [mac.name for mac in the_fleet().macs if mac.name not in asked]
-    checks = evaluate(the_fleet(), announce.quiet_plan(), macs, head_cluster(asked), silent)
+    cluster = None if the_fleet().head.name in silent else head_cluster(asked)
+    checks = evaluate(the_fleet(), announce.quiet_plan(), macs, cluster, silent, sides.under_way())
     wrong = [check for check in checks if not check.ok]
     verdict = f"{len(wrong)} of {len(checks)} checks failed" if wrong else f"all {len(checks)} checks passed"
     announce.say(*table(checks))
@@ -60,6 +63,7 @@ def observe() -> dict[str, MacHealth]:
     jobs, nodes = everyone(JobTimes, job_arguments), everyone(NodeReport, report_arguments)
     whole = {stored.path: weights.whole(stored) for stored in fleet.stored}
     reread = contents.reread() if host.data.get("deep") else {}
+    filters = everyone(PacketFilter) if fleet.firewall else {}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
     return {
@@ -71,6 +75,7 @@ def observe() -> dict[str, MacHealth]:
             weights=frozenset(path for path, by_mac in whole.items() if by_mac.get(name)),
             memory_free_bytes=nodes[name].memory_free,
             answer=answers[name],
+            filter=filters.get(name, Filter()),
             contents=reread.get(name, ()),
         )
         for name in facts
@@ -80,24 +85,37 @@ def observe() -> dict[str, MacHealth]:
 
 def ask(fleet: Fleet, mac: Mac) -> Answer:
     """The model list, and a short generation of each model, through one Mac."""
-    url = f"http://{mac.node_ip}:{fleet.ports.serve_http}/v1"
+    url = f"{gateway.url(fleet, mac)}/v1"
     started, tokens = time.monotonic(), {}
     models: tuple[str, ...] = ()
     try:
-        models = tuple(model["id"] for model in _json(f"{url}/models")["data"])
+        asks = _client(fleet)
+        models = tuple(model["id"] for model in asks(f"{url}/models")["data"])
         for model in models:
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
-            tokens[model] = _json(f"{url}/chat/completions", body)["usage"]["completion_tokens"]
+            tokens[model] = asks(f"{url}/chat/completions", body)["usage"]["completion_tokens"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Answer(models, tokens, time.monotonic() - started, f"{url}: {error}")
     return Answer(models, tokens, time.monotonic() - started)
 
 
-def _json(url: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with DIRECT.open(request, timeout=GENERATION_TIMEOUT_S) as answer:
-        return json.load(answer)
+def _client(fleet: Fleet) -> Callable[..., Any]:
+    """What asks a door as any client does: with an API key, and trusting the fleet's CA. Raises OSError."""
+    trust = trusted(fleet)
+    # The Macs are asked themselves, whatever proxy this machine uses.
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if trust:
+        handlers.append(urllib.request.HTTPSHandler(context=client_context(trust)))
+    opener = urllib.request.build_opener(*handlers)
+    key = key_file(fleet).read_text().strip()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+
+    def ask(url: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+        data = None if body is None else json.dumps(body).encode()
+        with opener.open(urllib.request.Request(url, data, headers), timeout=GENERATION_TIMEOUT_S) as answer:
+            return json.load(answer)
+
+    return ask
 
 
 def table(checks: Sequence[Check]) -> list[str]:

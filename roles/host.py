@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from fleet import layout
-from macos.operations import account, files, power
+from macos.operations import account, before, files, power
 from macos.operations.exclusions import excluded
 from macos.operations.files import Directory
-from roles.context import the_fleet
+from roles import sides
 
 # A server neither sleeps nor stays off after a power cut. Settings that a Mac lacks are skipped.
 POWER = {"sleep": 0, "disksleep": 0, "displaysleep": 0, "womp": 1, "autorestart": 1}
@@ -17,6 +17,7 @@ POWER = {"sleep": 0, "disksleep": 0, "displaysleep": 0, "womp": 1, "autorestart"
 @deploy("Host")
 def settings() -> None:
     """The account that runs everything, the folders of /opt/raylab, and power settings of a server."""
+    before.parent(name="Record of what was there before")
     account.service_account(
         layout.ACCOUNT,
         uid=layout.ACCOUNT_UID,
@@ -28,18 +29,12 @@ def settings() -> None:
         name="Folders",
         directories=[
             *(Directory(path) for path in (layout.PREFIX, layout.BIN, layout.DEPOT, layout.RELEASES, layout.WEIGHTS)),
-            *(Directory(path) for path in (layout.LIBEXEC, layout.STATE)),
+            *(Directory(path) for path in (layout.LIBEXEC, layout.GATEWAY, layout.STATE)),
             Directory(layout.ETC, group=layout.ACCOUNT, mode="0750"),
-            *(_own(path) for path in (layout.LOG, layout.STORE_DIR, layout.RAY_DIR)),
-            # Ray itself gives this one to everybody.
-            _own(the_fleet().ray_temp_dir, mode="0777"),
+            *(Directory(path, layout.ACCOUNT, layout.ACCOUNT, "0750") for path in (layout.LOG, layout.RAY_DIR)),
+            *sides.folders(),
         ],
     )
     # Gigabytes that can be fetched again at any time.
     excluded([layout.DEPOT, layout.RELEASES, layout.WEIGHTS], name="No backup and no Spotlight index of artifacts")
     power.settings(POWER, name="Power settings")
-
-
-def _own(path: str, mode: str = "0750") -> Directory:
-    """A folder into which the services write."""
-    return Directory(path, layout.ACCOUNT, layout.ACCOUNT, mode)

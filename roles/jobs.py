@@ -11,9 +11,10 @@ from pyinfra.context import host, state
 
 from fleet import layout
 from macos.facts.jobs import JobTime, JobTimes
+from macos.facts.running import Clusters
 from macos.operations import launchd
 from macos.quiet import Commands, mac_operation
-from roles import announce
+from roles import announce, sides
 from roles.context import everyone, the_fleet, this_mac
 from roles.serve import PATIENCE_S, served
 
@@ -21,8 +22,8 @@ LINES = 40
 
 
 def labels() -> tuple[str, ...]:
-    """The jobs of this Mac, in the order in which they start."""
-    return layout.LABELS if this_mac().is_head else (layout.RAY_LABEL,)
+    """The jobs of this Mac, in the order in which they start; first those that few Macs have, and seldom."""
+    return (*layout.NEXT_LABELS, *layout.labels(this_mac().is_head))
 
 
 def job_arguments() -> dict[str, Any]:
@@ -35,10 +36,15 @@ def table() -> None:
     announce.for_the_fleet()
     jobs = everyone(JobTimes, job_arguments)
     rows = [("Mac", "job", "state", "pid", "runs for", "last exit")]
-    rows += [(name, *_cells(job)) for name, found in jobs.items() for job in found]
+    rows += [(name, *_cells(job)) for name, found in jobs.items() for job in found if _wanted(job)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     announce.say(*("  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows))
     announce.end()
+
+
+def _wanted(job: JobTime) -> bool:
+    """Whether the job is there, or should be."""
+    return bool(job.state) or job.label not in layout.NEXT_LABELS
 
 
 def _cells(job: JobTime) -> tuple[str, str, str, str, str]:
@@ -72,14 +78,15 @@ class LogTail(FactBase[list[str]]):
 def log_arguments() -> dict[str, Any]:
     """For the fact LogTail: which logs of this Mac, and how many lines."""
     wanted = host.data.get("job")
-    chosen = [label for label in labels() if wanted in (None, label.rsplit(".", 1)[-1])]
+    there = [label for label in labels() if label not in layout.NEXT_LABELS or everyone(Clusters)[host.name].next]
+    chosen = [label for label in there if wanted in (None, label.rsplit(".", 1)[-1])]
     return {"paths": tuple(map(layout.log_path, chosen)), "lines": int(host.data.get("lines") or LINES)}
 
 
 def logs() -> None:
     """Print the end of the logs: of all jobs, or of `--data job=NAME`."""
     announce.for_the_fleet()
-    names = [label.rsplit(".", 1)[-1] for label in layout.LABELS]
+    names = [label.rsplit(".", 1)[-1] for label in (*layout.NEXT_LABELS, *layout.LABELS)]
     if ((job := host.data.get("job")) and job not in names) or not str(host.data.get("lines") or LINES).isdigit():
         announce.say(f"error: --data job= takes one of {', '.join(names)}; --data lines= takes a number.")
         announce.end(2)
@@ -92,7 +99,7 @@ def logs() -> None:
 @deploy("Stop")
 def stop() -> None:
     """The application first, the store last."""
-    for label in reversed(layout.LABELS):
+    for label in reversed((*layout.NEXT_LABELS, *layout.LABELS)):
         if label in labels():
             launchd.stop(label, name=label)
 
@@ -100,11 +107,25 @@ def stop() -> None:
 @deploy("Start")
 def start() -> None:
     """The store first, the application last; then until every model is served."""
-    for label in layout.LABELS:
-        if label in labels():
+    coming = bool(everyone(Clusters)[host.name].next)
+    for label in (*layout.NEXT_LABELS, *layout.LABELS):
+        if label in labels() and (coming or label not in layout.NEXT_LABELS):
             launchd.start(label, name=label)
     if this_mac().is_head:
         served(PATIENCE_S, name="Every model is served")
+
+
+@mac_operation("jobs.stop_at_the_first")
+def stop_at_the_first() -> Commands:
+    """From here on, a Mac that fails is followed by no other one. Touches nothing.
+
+    pyinfra takes back what a deploy sets of its configuration before it executes.
+    """
+    host.noop("a Mac that fails ends the run")
+    if state.is_executing:
+        state.config.FAIL_PERCENT = 0
+    return
+    yield
 
 
 @mac_operation("jobs.turn_over")
@@ -118,9 +139,9 @@ def turn_over() -> Commands:
 @deploy("Restart")
 def restart() -> None:
     """Ray on one Mac after the other, the head last; the next waits until the last one is served again."""
+    sides.whole()
     ordered = [mac.name for mac in (*the_fleet().workers, the_fleet().head)]
-    # A Mac that does not come back must not be followed by the next one.
-    state.config.FAIL_PERCENT = 0
+    stop_at_the_first(name="One Mac after the other")
     for mac in host.loop(ordered):  # type: ignore[no-untyped-call]
         if host.name == mac:
             launchd.restart(layout.RAY_LABEL, name=f"Ray of {mac}")

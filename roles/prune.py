@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from fleet.layout import DEPOT, SERVING, release_dir
-from fleet.prune import amount, code_to_go, objects_to_go, releases_to_go, weights_to_go
-from macos.facts.folders import CodeFolders, DiskUsage, ReleaseFolders, WeightFolders
+from fleet.layout import DEPOT
+from fleet.prune import amount, folders_to_go, objects_to_go, weights_to_go
+from macos.facts.folders import CodeFolders, DiskUsage, Folders, ReleaseFolders, WeightFolders
 from macos.facts.objects import DepotFiles
 from macos.operations.objects import absent
 from macos.quiet import Commands, mac_operation
@@ -23,14 +23,7 @@ def releases() -> Commands:
 
     At the end of a converge: until a job's plist is written anew, it names the release that it ran before.
     """
-    found = host.get_fact(ReleaseFolders)
-    names = releases_to_go(found, the_release().id)
-    if not names:
-        host.noop("no release is left over")
-        return
-    paths = [release_dir(name) for name in names]
-    _tell(paths, "removed, as nothing uses it any more")
-    yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+    yield from _left_over(ReleaseFolders, {the_release().id}, "no release is left over")
 
 
 @mac_operation("prune.code")
@@ -39,11 +32,16 @@ def code() -> Commands:
 
     At the end of a converge, as for releases.
     """
-    wanted = {wheel.folder.removeprefix(f"{SERVING}/") for wheel in the_fleet().code}
-    found = host.get_fact(CodeFolders)
-    paths = [f"{SERVING}/{name}" for name in code_to_go(found, wanted)]
+    wanted = {wheel.folder.rpartition("/")[2] for wheel in the_fleet().code}
+    yield from _left_over(CodeFolders, wanted, "no code is left over")
+
+
+def _left_over(fact: type[Folders], wanted: Collection[str], nothing: str) -> Commands:
+    """Take away the folders of one place that nothing needs."""
+    found = host.get_fact(fact)
+    paths = [f"{fact.place}/{name}" for name in folders_to_go(found, wanted)]
     if not paths:
-        host.noop("no code is left over")
+        host.noop(nothing)
         return
     _tell(paths, "removed, as nothing uses it any more")
     yield from absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations

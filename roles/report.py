@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyinfra.api.facts import FactBase
-from pyinfra.context import host
+from pyinfra.context import state
 
 from fleet import layout
 from fleet.health import RUNNING, Cluster, Deployed
 from fleet.names import host_names
 from fleet.ray import dashboard_url
-from roles.context import the_fleet, the_release, this_mac
+from fleet.settings import Fleet
+from roles.context import on, the_fleet, the_release, this_mac
+
+# Serve's words for the state of an application, and of a replica.
+UNHEALTHY, STOPPING = "UNHEALTHY", "STOPPING"
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,20 @@ class Report:
 
 
 class NodeReport(FactBase[Report]):
-    """Runs the report program with the release's own Python."""
+    """Runs the report program with the Python of the release that runs, or else of the one that shall."""
 
     def command(self, release_id: str, names: tuple[str, ...], dashboard: str) -> str:
         """`dashboard` is empty on a Mac that is not the head. Never fails."""
         arguments = ["--resolve", *names]
         if dashboard:
             arguments += ["--head", "--dashboard", dashboard]
-        python = f"{layout.env_dir(release_id)}/bin/python"
+        running = f"launchctl print system/{layout.RAY_LABEL} 2>/dev/null | awk '/\tRAYLAB_RELEASE => / {{ print $3 }}'"
         program = f"{layout.LIBEXEC}/raylab_report.py"
-        return f"{python} -I {program} {shlex.join(arguments)} 2>/dev/null || echo '{{}}'"
+        return (
+            f"release=$({running}); "
+            f"${{release:-{layout.release_dir(release_id)}}}/env/bin/python -I {program} {shlex.join(arguments)} "
+            "2>/dev/null || echo '{}'"
+        )
 
     @staticmethod
     def default() -> Report:
@@ -62,17 +71,43 @@ def parse(answer: Mapping[str, Any]) -> Report:
 
 def cluster(head: Mapping[str, Any]) -> Cluster:
     """What the head sees, as health judges it."""
+    # A report program that an older raylab has laid tells no ids.
+    alive = [{"id": None, **node} for node in head["nodes"] if node["state"] == "ALIVE"]
+    living = {node["id"] for node in alive}
     return Cluster(
-        nodes={node["ip"]: node["resources"] for node in head["nodes"] if node["state"] == "ALIVE"},
-        applications={name: _deployed(application) for name, application in head["applications"].items()},
+        nodes={node["ip"]: node["resources"] for node in alive},
+        applications={name: _deployed(application, living) for name, application in head["applications"].items()},
         error=head["error"],
+        ids={node["ip"]: node["id"] for node in alive if node["id"]},
     )
 
 
-def _deployed(application: Mapping[str, Any]) -> Deployed:
+def _deployed(application: Mapping[str, Any], living: Set[str | None]) -> Deployed:
     replicas = [replica for each in application["deployments"].values() for replica in each["replicas"]]
-    running = sum(replica["state"] == RUNNING for replica in replicas)
-    return Deployed(application["status"] or "", running, application["message"] or "")
+    # Serve takes its time to notice that a Mac has gone down with its replicas.
+    running = [each for each in replicas if each["state"] == RUNNING and each.get("node") in living]
+    return Deployed(
+        RUNNING if _only_ends(application) else application["status"] or "",
+        len(running),
+        application["message"] or "",
+        places=frozenset(each["ip"] for each in running if each.get("ip")),
+        failing=frozenset(application.get("failing", ())),
+    )
+
+
+def _only_ends(application: Mapping[str, Any]) -> bool:
+    """Whether what is unhealthy about it is only that replicas end which it has beside those that it shall have.
+
+    That lasts for five minutes with one of a Mac that has left the fleet, which never came to be on another one.
+    """
+    states = [Counter(each["state"] for each in about["replicas"]) for about in application["deployments"].values()]
+    targets = [about.get("target") for about in application["deployments"].values()]
+    return (
+        application["status"] == UNHEALTHY
+        and any(each[STOPPING] for each in states)
+        and all(each.keys() <= {RUNNING, STOPPING} for each in states)
+        and [each[RUNNING] for each in states] == targets
+    )
 
 
 NO_ANSWER = Cluster(error=f"{layout.LIBEXEC}/raylab_report.py gave no answer on the head: run it there to see why")
@@ -87,12 +122,14 @@ def report_arguments() -> dict[str, Any]:
     }
 
 
-def node_report() -> Report:
-    """This Mac's report, asked now."""
-    report: Report = host.get_fact(NodeReport, **report_arguments())
-    return report
+def seen_by_head(fleet: Fleet | None = None) -> Cluster:
+    """What Ray and Serve say on the head; also when --limit leaves it out of the run, for it is looked at only.
 
-
-def head_view() -> Cluster:
-    """What Ray and Serve say on this Mac, which is the head."""
-    return node_report().cluster or NO_ANSWER
+    `fleet` is given for another cluster than the one that this run is about.
+    """
+    fleet = fleet or the_fleet()
+    head = state.inventory.get_host(fleet.head.name)
+    with on(head):
+        arguments = {**report_arguments(), "dashboard": dashboard_url(fleet)}
+        report: Report = head.get_fact(NodeReport, **arguments)
+    return report.cluster or NO_ANSWER

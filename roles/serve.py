@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import gevent
@@ -13,7 +14,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from fleet import layout
-from fleet.health import FAILED, Cluster, cluster_checks
+from fleet.health import Cluster, Lack, lacks
 from fleet.serve import serve_config
 from macos.operations import files
 from macos.operations.files import TextFile
@@ -21,7 +22,7 @@ from macos.quiet import Commands, mac_operation
 from roles import announce
 from roles.context import the_fleet
 from roles.ray import daemon, wrapper
-from roles.report import head_view
+from roles.report import seen_by_head
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -39,29 +40,72 @@ SAY_EVERY_S = 15
 @deploy("Serve")
 def application() -> None:
     """The config, the job that applies it, and every replica running."""
-    config = yaml.safe_dump(serve_config(the_fleet(), announce.plan()), sort_keys=False, allow_unicode=True)
-    # The job reads it again and again: a new config restarts no job.
-    file = TextFile(layout.SERVE_CONFIG, config, group=layout.ACCOUNT, mode="0640")
-    files.tree(files=[file], name="Serve config")
-    daemon(layout.SERVE_LABEL, [wrapper("raylab-serve"), wrapper("raylab_serve.py")])
+    kept()
     served(PATIENCE_S, name="Every model is served")
 
 
-def shortcomings(cluster: Cluster) -> str:
-    """What keeps the models from being served by every Mac of this run; empty when nothing does.
+@deploy("Serve's keeper")
+def kept() -> None:
+    """The config, and the job that applies it."""
+    files.tree(files=[config()], name="Serve config")
+    daemon(layout.SERVE_LABEL, programs())
+
+
+def config(path: str = layout.SERVE_CONFIG) -> TextFile:
+    """The Serve config. Its job reads it again and again: a new one restarts no job."""
+    text = yaml.safe_dump(serve_config(the_fleet(), announce.quiet_plan()), sort_keys=False, allow_unicode=True)
+    return TextFile(path, text, group=layout.ACCOUNT, mode="0640")
+
+
+def programs(libexec: str = layout.LIBEXEC) -> list[TextFile]:
+    """What Serve's job reads at its start."""
+    return [wrapper("raylab-serve", libexec), wrapper("raylab_serve.py", libexec)]
+
+
+def missing(cluster: Cluster) -> list[Lack]:
+    """What keeps the models and applications from being served by every Mac of this run.
 
     A Mac that failed earlier, or that --limit leaves out, is not waited for.
     """
     present = {mac.name for mac in state.inventory.get_active_hosts()}
     absent = frozenset(mac.name for mac in the_fleet().macs) - present
-    checks = cluster_checks(the_fleet(), announce.quiet_plan(), cluster, absent)
-    return "; ".join(f"{check.name}: {check.found}" for check in checks if not check.ok)
+    return lacks(the_fleet(), announce.quiet_plan(), cluster, absent)
+
+
+def shortcomings(cluster: Cluster) -> str:
+    """What is `missing`, in words; empty when nothing is."""
+    return "; ".join(map(str, missing(cluster)))
+
+
+class Patience:
+    """For how long to wait: while anything may only need time, `most` seconds; for what has failed, GIVEN_UP_S."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._failed: dict[str, float] = {}
+
+    def over(self, waited: float, lacking: Sequence[Lack]) -> bool:
+        """Whether to wait no more, after `waited` seconds."""
+        # Serve is told to try again what has failed: until it is there, it counts as failed since it was first seen so.
+        self._failed = {
+            lack.name: self._failed.get(lack.name, waited)
+            for lack in lacking
+            if lack.name in self._failed or (lack.failed and waited > SETTLED_S)
+        }
+        since = [self._failed.get(lack.name, self._most) for lack in lacking]
+        return waited > min(self._most, max(since) + GIVEN_UP_S)
+
+    def said(self, lacking: Sequence[Lack]) -> str:
+        """What is missing: what has failed, then what is not there yet."""
+        failed = [str(lack) for lack in lacking if lack.name in self._failed]
+        loading = [str(lack) for lack in lacking if lack.name not in self._failed]
+        return "; ".join([*failed, *(["not there yet: " + "; ".join(loading)] if failed and loading else loading)])
 
 
 @mac_operation("serve.served")
 def served(patience: int) -> Commands:
-    """Wait until Ray has every Mac and Serve every replica, at most `patience` seconds."""
-    if not shortcomings(head_view()):
+    """Wait until Ray has every Mac and Serve every replica and application, at most `patience` seconds."""
+    if not missing(seen_by_head()):
         host.noop("every replica runs")
         return
     yield FunctionCommand(_wait, [patience], {})
@@ -69,22 +113,17 @@ def served(patience: int) -> Commands:
 
 def _wait(state: State, host: Host, patience: int) -> bool:
     """Poll the head, telling the person what is still missing."""
-    started, said, failed = time.monotonic(), 0.0, float("inf")
-    while True:
-        view = head_view()
-        missing = shortcomings(view)
+    started, said, limit = time.monotonic(), 0.0, Patience(patience)
+    while lacking := missing(seen_by_head()):
         waited = time.monotonic() - started
-        if not missing:
-            host.log(f"every replica runs, {waited:.0f} s", logger.info)
-            return True
-        if waited > SETTLED_S and any(each.status == FAILED for each in view.applications.values()):
-            failed = min(failed, waited)
-        if waited > min(patience, failed + GIVEN_UP_S):
-            break
+        if limit.over(waited, lacking):
+            host.log_styled(f"not served after {waited:.0f} s: {limit.said(lacking)}", fg="red", log_func=logger.error)
+            advice = "Serve goes on with all of it by itself; deploy/logs.py --data job=serve says how far"
+            host.log(advice, logger.error)
+            return False
         if waited - said >= SAY_EVERY_S:
             said = waited
-            host.log(f"{waited:.0f} s: {missing}", logger.info)
+            host.log(f"{waited:.0f} s: {limit.said(lacking)}", logger.info)
         gevent.sleep(POLL_S)
-    host.log_styled(f"not served after {waited:.0f} s: {missing}", fg="red", log_func=logger.error)
-    host.log("Serve goes on with all of it by itself; deploy/logs.py --data job=serve says how far", logger.error)
-    return False
+    host.log(f"every replica runs, {time.monotonic() - started:.0f} s", logger.info)
+    return True

@@ -30,6 +30,7 @@ def installed() -> None:
             TextFile(f"{folder}/wheels.lock", wheels_lock(depot)),
             TextFile(f"{folder}/manifest.json", manifest(depot)),
             wrapper("raylab_verify.py"),
+            wrapper("raylab_bytecode.py"),
         ],
     )
     relay.arrived(parcel(), name=f"Wheels: {size}")

@@ -13,7 +13,8 @@ from lab.artifacts.archive import CondaPackage, Content, write_archive, write_pa
 from lab.artifacts.channel import SUBDIR, lock_channel
 from lab.artifacts.model import write_model
 from lab.artifacts.native import util_linux_package, valkey_package
-from lab.artifacts.python import TAG, python_package
+from lab.artifacts.python import TAG, other_python, python_package
+from lab.artifacts.releases import OTHER_PYTHON, write_releases
 
 HERE = Path(__file__).parent
 WHEELS_LOCK = HERE.parents[1] / "locks" / SUBDIR / "wheels.lock"
@@ -51,6 +52,7 @@ def build(lab_dir: Path, progress: Progress = print) -> Artifacts:
     _make_tools(root / "tools", artifacts.locks / "tools.lock", progress)
     _make_model(artifacts.model, progress)
     shutil.copyfile(WHEELS_LOCK, artifacts.locks / "wheels.lock")
+    write_releases(artifacts.locks)
     _write(stamp, recipe)
     return artifacts
 
@@ -61,7 +63,9 @@ def _recipe() -> str:
     for path in [*sorted(HERE.glob("*.py")), WHEELS_LOCK]:
         digest.update(path.read_bytes())
     programs = [found for name in PROGRAMS if (found := shutil.which(name))]
-    packed = [Path(sys.base_prefix, "bin", TAG), *map(Path, programs)]
+    other = other_python()
+    interpreters = [Path(sys.base_prefix), *([other.prefix] if other else [])]
+    packed = [*(prefix / "bin" / TAG for prefix in interpreters), *map(Path, programs)]
     facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in packed]
     digest.update(json.dumps([sys.version, facts, str(HERE)]).encode())
     return digest.hexdigest() + "\n"
@@ -77,6 +81,9 @@ def _make_channel(artifacts: Artifacts, progress: Progress) -> None:
         "valkey": valkey_package,
         "util-linux": util_linux_package,
     }
+    other = other_python()
+    if other:
+        recipes["another python"] = lambda: python_package(other.prefix, other.version)
     for make in recipes.values():
         start = time.monotonic()
         package = make()
@@ -84,8 +91,12 @@ def _make_channel(artifacts: Artifacts, progress: Progress) -> None:
         write_package(path, package)
         size = path.stat().st_size / 1e6
         progress(f"artifacts: packed {path.name} ({size:.1f} MB, {time.monotonic() - start:.1f} s)")
-    specs = [f"python =={version}", "valkey", "util-linux"]
-    lock_channel(artifacts.channel, artifacts.locks / "conda.lock", specs)
+    specs = ["valkey", "util-linux"]
+    lock_channel(artifacts.channel, artifacts.locks / "conda.lock", [f"python =={version}", *specs])
+    other_lock = artifacts.locks.with_name(OTHER_PYTHON)
+    other_lock.unlink(missing_ok=True)
+    if other:
+        lock_channel(artifacts.channel, other_lock, [f"python =={other.version}", *specs])
     progress(f"artifacts: indexed and locked {len(recipes)} conda packages")
 
 

@@ -16,6 +16,8 @@ KV_HEADS = 2
 # The smallest head that vLLM's CPU attention knows.
 HEAD = 32
 FEED_FORWARD = 192
+# Room for streams of minutes.
+CONTEXT = 16384
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # The first token that is more than one byte.
@@ -54,7 +56,7 @@ def write_model(folder: Path) -> None:
         "hidden_size": HIDDEN,
         "initializer_range": 0.02,
         "intermediate_size": FEED_FORWARD,
-        "max_position_embeddings": 2048,
+        "max_position_embeddings": CONTEXT,
         "model_type": "qwen3",
         "num_attention_heads": HEADS,
         "num_hidden_layers": LAYERS,
@@ -136,7 +138,7 @@ def _write_tokenizer(folder: Path) -> None:
         "chat_template": CHAT_TEMPLATE,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
-        "model_max_length": 2048,
+        "model_max_length": CONTEXT,
         "pad_token": "<|endoftext|>",
         "tokenizer_class": "PreTrainedTokenizerFast",
     }

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab.artifacts.archive import CondaPackage, Content
@@ -39,6 +40,27 @@ def _get_preferred_schemes():
 
 
 """
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A Python of this machine."""
+
+    prefix: Path
+    version: str
+    """`3.11.2`."""
+
+
+def other_python() -> Installed | None:
+    """Another patch release of this Python, which no Ray cluster has beside it; None when this machine has none."""
+    here = ".".join(map(str, sys.version_info[:3]))
+    for prefix in (Path("/usr"), *sorted(Path.home().glob(f".pyenv/versions/{TAG.removeprefix('python')}.*"))):
+        if (prefix / "bin" / TAG).is_file():
+            asked = [str(prefix / "bin" / TAG), "-c", "import platform; print(platform.python_version())"]
+            version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+            if version != here:
+                return Installed(prefix, version)
+    return None
 
 
 class UnknownPythonError(Exception):

@@ -32,6 +32,7 @@ COMMANDS = {
     "/usr/sbin/createhomedir": "accounts:createhomedir",
     "/usr/sbin/dseditgroup": "accounts:dseditgroup",
     "/usr/bin/fdesetup": "settings:fdesetup",
+    "/sbin/pfctl": "pfctl:pfctl",
     "/usr/libexec/ApplicationFirewall/socketfilterfw": "firewall:socketfilterfw",
     "/usr/sbin/softwareupdate": "settings:softwareupdate",
     "/usr/bin/mdutil": "settings:mdutil",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 
 from .answers import LOST, changing, complain, hardware, is_root, recall, say
 
@@ -74,6 +75,12 @@ def _boot_time() -> int:
     return int(os.stat("/run/sshd").st_ctime)
 
 
+def _boot_session() -> str:
+    """Another one after each start."""
+    booted = f"{os.uname().nodename} {os.stat('/run/sshd').st_ctime_ns}"
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, booted)).upper()
+
+
 def _readable() -> dict[str, Any]:
     mac = hardware()
     cores = mac["performance_cores"] + mac["efficiency_cores"]
@@ -86,6 +93,7 @@ def _readable() -> dict[str, Any]:
         "kern.osproductversion": mac["macos"],
         "kern.hostname": os.uname().nodename,
         "kern.boottime": f"{{ sec = {booted}, usec = 0 }} {time.ctime(booted)}",
+        "kern.bootsessionuuid": _boot_session(),
         "kern.argmax": 1048576,
         "hw.machine": "arm64",
         "hw.model": mac["machine_model"],

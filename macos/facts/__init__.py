@@ -1,5 +1,6 @@
 """What is so on a Mac, read with macOS commands only; each fact is one remote command."""
 
+from .boot import Boot, BootState
 from .files import Digests, Files, FileState
 from .host import (
     Account,
@@ -15,6 +16,8 @@ from .report import MacReport
 
 __all__ = [
     "Account",
+    "Boot",
+    "BootState",
     "Digests",
     "FileState",
     "Files",

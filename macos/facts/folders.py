@@ -9,67 +9,72 @@ from collections.abc import Sequence
 from pyinfra.api.facts import FactBase
 
 from fleet.layout import PLISTS, RELEASES, SERVE_CONFIG, SERVING, WEIGHTS
-from fleet.prune import CodeFolder, ReleaseFolder
+from fleet.prune import Folder
 
 # The files of launchd's jobs that are ours.
 _OUR_PLISTS = f"{PLISTS}/io.raylab.*.plist"
-_CODE = re.compile(
-    rf"(?:## (?P<used>used) |## made (?P<time>\d+) |){SERVING}/(?P<name>(?:\.removed-)?[0-9a-f]{{12}})"
-    r"(?:/(?P<package>[^/-]+)-[^/]+\.whl)?"
-)
-_LINE = re.compile(rf"(?:## (?P<used>used) |## complete (?P<time>\d+) |){RELEASES}/(?P<name>[^/]+)(?:/complete)?")
 
 
-class ReleaseFolders(FactBase[list[ReleaseFolder]]):
-    """Every folder of releases/, half-built ones too."""
+class Folders(FactBase[list[Folder]]):
+    """Every folder of one place that is named as raylab names them, half-made ones too."""
 
-    def command(self) -> str:
-        """The folders, the times of their markers, and what plists and processes name. Never fails."""
-        return (
-            f"find {RELEASES} -mindepth 1 -maxdepth 1 -type d 2>/dev/null; "
-            f"find {RELEASES} -mindepth 2 -maxdepth 2 -name complete -exec stat -f '## complete %m %N' {{}} + "
-            f"2>/dev/null; {{ cat {_OUR_PLISTS}; ps -axww -o command=; }} 2>/dev/null | "
-            f"grep -aoE '{RELEASES}/[A-Za-z0-9._-]+' | sort -u | sed 's/^/## used /'; true"
-        )
-
-    @staticmethod
-    def default() -> list[ReleaseFolder]:
-        """There is none."""
-        return []
-
-    def process(self, output: list[str]) -> list[ReleaseFolder]:
-        """Parses the three kinds of lines."""
-        found = [m for line in output if (m := _LINE.fullmatch(line))]
-        completed = {m["name"]: int(m["time"]) for m in found if m["time"]}
-        used = {m["name"] for m in found if m["used"]}
-        names = [m["name"] for m in found if not m["time"] and not m["used"]]
-        return [ReleaseFolder(name, completed.get(name), name in used) for name in names]
-
-
-class CodeFolders(FactBase[list[CodeFolder]]):
-    """Every folder of serving/ that is named as raylab names them."""
+    place: str
+    names: str
+    """What a name looks like, for Python; what is left of a removal is called so, too."""
+    used: str
+    """And where it is named, for grep."""
+    times: str
+    """Which paths tell when a folder became whole, for find: itself, or a file in it."""
+    packaged: bool
+    """Whether it is whole only with a wheel."""
 
     def command(self) -> str:
-        """The folders' times, the wheels, and what plists, the Serve config and processes name. Never fails."""
+        """The folders, times, wheels, and what plists, the Serve config and processes name. Never fails."""
         return (
-            f"find {SERVING} -mindepth 1 -maxdepth 1 -type d -exec stat -f '## made %m %N' {{}} + 2>/dev/null; "
-            f"find {SERVING} -mindepth 2 -maxdepth 2 -name '*.whl' 2>/dev/null; "
+            f"find {self.place} -mindepth 1 -maxdepth 1 -type d 2>/dev/null; "
+            f"find {self.place} {self.times} -exec stat -f '## made %m %N' {{}} + 2>/dev/null; "
+            f"find {self.place} -mindepth 2 -maxdepth 2 -name '*.whl' 2>/dev/null; "
             f"{{ cat {_OUR_PLISTS}; cat {SERVE_CONFIG}; ps -axww -o command=; }} 2>/dev/null | "
-            f"grep -aoE '{SERVING}/[0-9a-f]{{12}}' | sort -u | sed 's/^/## used /'; true"
+            f"grep -aoE '{self.place}/{self.used}' | sort -u | sed 's/^/## used /'; true"
         )
 
     @staticmethod
-    def default() -> list[CodeFolder]:
+    def default() -> list[Folder]:
         """There is none."""
         return []
 
-    def process(self, output: list[str]) -> list[CodeFolder]:
-        """Parses the three kinds of lines."""
-        found = [m for line in output if (m := _CODE.fullmatch(line))]
+    def process(self, output: list[str]) -> list[Folder]:
+        """Parses the four kinds of lines."""
+        line = re.compile(
+            rf"(?:## (?P<used>used) |## made (?P<time>\d+) |){self.place}/(?P<name>{self.names})"
+            r"(?:/(?P<package>[^/-]+)-[^/]+\.whl|/complete)?"
+        )
+        found = [m for text in output if (m := line.fullmatch(text))]
         used = {m["name"] for m in found if m["used"]}
         packages = {m["name"]: m["package"] for m in found if m["package"]}
-        made = [(m["name"], int(m["time"])) for m in found if m["time"]]
-        return [CodeFolder(name, time, packages.get(name, ""), name in used) for name, time in made]
+        made = {m["name"]: int(m["time"]) for m in found if m["time"] and (m["name"] in packages or not self.packaged)}
+        names = [m["name"] for m in found if not (m["used"] or m["time"] or m["package"])]
+        return [Folder(name, made.get(name), name in used, packages.get(name, "")) for name in names]
+
+
+class ReleaseFolders(Folders):
+    """Every folder of releases/; the marker of a whole one was made when it became so."""
+
+    place = RELEASES
+    names = "[^/]+"
+    used = "[A-Za-z0-9._-]+"
+    times = "-mindepth 2 -maxdepth 2 -name complete"
+    packaged = False
+
+
+class CodeFolders(Folders):
+    """Every folder of serving/; the time of a wheel is that of all objects, so the folder's own counts."""
+
+    place = SERVING
+    names = r"(?:\.removed-)?[0-9a-f]{12}"
+    used = "[0-9a-f]{12}"
+    times = "-mindepth 1 -maxdepth 1 -type d"
+    packaged = True
 
 
 class WeightFolders(FactBase[list[str]]):

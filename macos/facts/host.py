@@ -13,6 +13,8 @@ from pyinfra.api.facts import FactBase
 from .files import FileState, files_command, parse_files
 
 HOSTS = "/etc/hosts"
+# Around our lines of it.
+BEGIN, END = "# raylab begin", "# raylab end"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,33 @@ class PowerSettings(FactBase[dict[str, str]]):
     def process(self, output: list[str]) -> dict[str, str]:
         """Keys may hold spaces; ` (sleep prevented by …)` may follow a value."""
         return {m[1]: m[2] for line in output if (m := _POWER_LINE.fullmatch(line))}
+
+
+_SOURCES = {"AC Power:": "-c", "Battery Power:": "-b", "UPS Power:": "-u"}
+
+
+class PowerSources(FactBase[dict[str, dict[str, str]]]):
+    """The settings of each power source that this Mac may have, by pmset's flag for it: `-c`, `-b`, `-u`."""
+
+    def command(self) -> str:
+        """Never fails."""
+        return "pmset -g custom 2>/dev/null; true"
+
+    @staticmethod
+    def default() -> dict[str, dict[str, str]]:
+        """None is known."""
+        return {}
+
+    def process(self, output: list[str]) -> dict[str, dict[str, str]]:
+        """A line names the source, its settings follow."""
+        found: dict[str, dict[str, str]] = {}
+        settings: dict[str, str] = {}
+        for line in output:
+            if flag := _SOURCES.get(line.strip()):
+                settings = found.setdefault(flag, {})
+            elif setting := _POWER_LINE.fullmatch(line):
+                settings[setting[1]] = setting[2]
+        return found
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.facts import FactBase
 
 from fleet.cables import PortReport, bridge_members, hardware_port_names, interface_addresses
-from fleet.layout import THUNDERBOLT_BEFORE
+from fleet.layout import THUNDERBOLT_BEFORE, UNDO
 
 PREFERENCES = "/Library/Preferences/SystemConfiguration/preferences.plist"
 _SERVICE = re.compile(r"^\((\d+|\*)\) (.+)\n\(Hardware Port: .*, Device: (\S*)\)$", re.M)
@@ -83,6 +83,8 @@ class PortSettings:
     """The address that raylab's own service has, by interface."""
     before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What was recorded of a port before it was taken, by interface: lines such as `bridge bridge0 1`."""
+    pending: bool = False
+    """A change waits for a new connection, and will be undone without."""
 
 
 class NetworkPorts(FactBase[PortSettings]):
@@ -101,7 +103,8 @@ class NetworkPorts(FactBase[PortSettings]):
             "echo; echo '## interfaces'; ifconfig -a 2>/dev/null; "
             'for each in $names; do echo "## given $each"; '
             f'networksetup -getinfo "{service}" 2>/dev/null; done; '
-            f'for each in {records}; do echo "## before $each"; cat "{THUNDERBOLT_BEFORE}/$each"; done; fi; true'
+            f'for each in {records}; do echo "## before $each"; cat "{THUNDERBOLT_BEFORE}/$each"; done; fi; '
+            f"if [ -d {UNDO} ] && [ ! -L {UNDO}/decided ]; then echo '## pending'; fi; true"
         )
 
     @staticmethod
@@ -129,6 +132,7 @@ class NetworkPorts(FactBase[PortSettings]):
                 for name, text in parts.items()
                 if name.startswith("before ")
             },
+            "pending" in parts,
         )
 
 

@@ -63,3 +63,17 @@ def service_account(account: str, uid: int, gid: int, home: str) -> Commands:
         return
     variables: dict[str, str | int] = {"account": account, "uid": uid, "gid": gid, "home": home}
     yield script_command(["account"], calls, [account, *(call[0] for call in calls)], variables)
+
+
+@mac_operation("account.absent")
+def absent(account: str, uid: int, home: str) -> Commands:
+    """Neither the account nor its group is there. One of that name that raylab did not make stays."""
+    found = host.get_fact(ServiceAccount, account=account, home=home)
+    if found is None:
+        host.noop(f"{account} is not there")
+        return
+    if (found.uid, found.home) != (uid, home):
+        host.noop(f"{account} has uid {found.uid} and home {found.home}, which raylab did not give it: it stays")
+        return
+    # The group first: once the account is gone, both are.
+    yield script_command(["account"], [["deleted", "Groups"], ["deleted", "Users"]], [account], {"account": account})

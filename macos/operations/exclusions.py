@@ -24,3 +24,14 @@ def excluded(directories: Sequence[str]) -> Commands:
         host.noop("they are excluded")
         return
     yield script_command(["files", "exclusions"], calls, dict.fromkeys(call[1] for call in calls))
+
+
+@mac_operation("exclusions.included")
+def included(directories: Sequence[str]) -> Commands:
+    """Time Machine treats these folders as all others again; Spotlight's mark goes with the folders themselves."""
+    found = host.get_fact(Exclusions, directories=directories)
+    excluded = [path for path in directories if path in found.by_time_machine]
+    if not excluded:
+        host.noop("none of them is excluded")
+        return
+    yield script_command(["files", "exclusions"], [["included", path] for path in excluded], excluded)

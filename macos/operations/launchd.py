@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import plistlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pyinfra.api.command import StringCommand
@@ -14,6 +14,7 @@ from pyinfra.context import host
 from macos.diff import show_change
 from macos.facts import JobState, LaunchdJob
 from macos.facts.launchd import plist_path
+from macos.facts.traces import Traces
 from macos.quiet import Commands, mac_operation
 from macos.shell import script_command
 
@@ -148,6 +149,17 @@ def absent(label: str) -> Commands:
     yield _command(label, calls, found.logs, found.exit_timeout, 0, 0)
 
 
+@mac_operation("launchd.all_absent")
+def all_absent(first: Sequence[str], besides: Collection[str] = ()) -> Commands:
+    """No job of raylab is there, whatever this version of it knows; those of `first` go first. `besides` may stay."""
+    found = [label for label in host.get_fact(Traces).jobs if label not in besides]
+    if not found:
+        host.noop("no job is there")
+        return
+    for label in [*(label for label in first if label in found), *(label for label in found if label not in first)]:
+        yield from absent._inner(label)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+
+
 @mac_operation("launchd.stop")
 def stop(label: str) -> Commands:
     """The job is installed but does not run, also not after a reboot, until `start` or `job`."""
@@ -183,4 +195,12 @@ def restart(label: str, settle: int | None = None, patience: int = _PATIENCE) ->
     """A loaded job with KeepAlive is started anew from what launchd has loaded, and well. Always acts."""
     found = _state(label)
     calls = [["restart"], ["stays_up"]]
+    yield _command(label, calls, found.logs, found.exit_timeout, _settle(found.throttle, settle), patience)
+
+
+@mac_operation("launchd.reload", is_idempotent=False)
+def reload(label: str, settle: int | None = None, patience: int = _PATIENCE) -> Commands:
+    """A job with KeepAlive is loaded anew from the plist that is on the disk, and well. Always acts."""
+    found = _state(label)
+    calls = [["enable"], *([["unload"]] if found.loaded else []), ["load"], ["stays_up"]]
     yield _command(label, calls, found.logs, found.exit_timeout, _settle(found.throttle, settle), patience)

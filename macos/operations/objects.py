@@ -17,6 +17,7 @@ from macos.shell import script_command
 
 _PART = r"(?!\.{1,2}(?:/|$))[^/\n\\]+"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
+_ABSOLUTE = re.compile(rf"(?:/{_PART})+")
 _REMOVABLE = re.compile(rf"{RELEASES}/{_PART}|{WEIGHTS}/{_PART}(?:/{_PART})?|{SERVING}/(?:\.removed-)?[0-9a-f]{{12}}")
 
 
@@ -49,6 +50,14 @@ def absent(paths: Sequence[str]) -> Commands:
     """None of these folders is there: releases, models, revisions of models, or code. Others are refused."""
     if refused := [path for path in paths if not _REMOVABLE.fullmatch(path)]:
         raise OperationValueError(f"neither a release nor weights nor code, so not to be removed: {', '.join(refused)}")
+    yield from folders_absent._inner(paths)  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+
+
+@mac_operation("objects.folders_absent")
+def folders_absent(paths: Sequence[str]) -> Commands:
+    """None of these is there, with all that is in it; each is gone for whoever looks before it is removed."""
+    if wrong := [path for path in paths if not _ABSOLUTE.fullmatch(path)]:
+        raise OperationValueError(f"no plain absolute path, so not to be removed: {', '.join(wrong)}")
     found = host.get_fact(Files, paths=paths)
     there = [path for path in paths if path in found]
     if not there:

@@ -10,6 +10,7 @@ from pyinfra.context import host
 
 from fleet.layout import THUNDERBOLT_BEFORE
 from macos.facts.thunderbolt import PREFERENCES, NetworkPorts, PortSettings, SshAddress, service_name
+from macos.operations.undo import Step, confirmed, undoing
 from macos.quiet import Commands, mac_operation
 from macos.shell import script_command
 
@@ -27,36 +28,49 @@ def addresses(
     Such a port leaves the Thunderbolt Bridge and gets a network service of raylab's own; the services it had are
     switched off. How it was is recorded first. `handed`: all interfaces that may be used so; a port that was taken
     and is no longer among them becomes what it was, one whose cable is out stays as it is. A port that carries one
-    of `reached_by`, or the address of the SSH connection, by itself or by its bridge, fails its Mac untouched.
+    of `reached_by`, or the address of the SSH connection, by itself or by its bridge, fails its Mac untouched. Should
+    a change cut the Mac off all the same, it undoes it.
     """
     ssh = host.get_fact(SshAddress, _sudo=False)
     found = host.get_fact(NetworkPorts, interfaces=sorted(handed))
-    calls = list(_all_calls(wanted, netmask, handed, {*reached_by, ssh} - {""}, found))
-    if not calls:
-        host.noop("the Thunderbolt ports are as they should be")
+    reasons = [reason for each in wanted if (reason := _refused(each, {*reached_by, ssh} - {""}, found))]
+    if reasons:
+        yield script_command(["files"], [["die", "; ".join(reasons)]], wanted)
         return
-    subjects = dict.fromkeys(name for name in (*found.before, *wanted) if any(name in call for call in calls))
-    variables: dict[str, str | int] = {"preferences": PREFERENCES, "before": THUNDERBOLT_BEFORE, "patience": _PATIENCE}
-    yield script_command(["files", "thunderbolt"], calls, subjects, variables)
+    steps = list(_steps(wanted, netmask, handed, found))
+    if steps:
+        interfaces = [interface for interface, _ in steps]
+        yield from undoing(["files", "thunderbolt"], [step for _, step in steps], interfaces, _VARIABLES)
+    elif found.pending:
+        # By a run that was interrupted before it could say that the Mac still answers.
+        yield from confirmed()
+    else:
+        host.noop("the Thunderbolt ports are as they should be")
 
 
-def _all_calls(
+_VARIABLES: dict[str, str | int] = {"preferences": PREFERENCES, "before": THUNDERBOLT_BEFORE, "patience": _PATIENCE}
+
+
+def _steps(
     wanted: Mapping[str, str],
     netmask: str,
     handed: Collection[str],
-    reached_by: Collection[str],
     found: PortSettings,
-) -> Iterator[list[str]]:
-    for interface in wanted:
-        if reason := _refused(interface, reached_by, found):
-            yield ["die", reason]
-    for interface in found.before:
+) -> Iterator[tuple[str, Step]]:
+    """What is to be done, by interface."""
+    given_back = [
+        interface
+        for interface in found.before
         # A cable that moved to another port takes its address along.
-        moved = interface not in wanted and found.given.get(interface) in wanted.values()
-        if interface not in handed or moved:
-            yield from _given_back(interface, found)
+        if interface not in handed or (interface not in wanted and found.given.get(interface) in wanted.values())
+    ]
+    for interface in given_back:
+        port = _Port(interface, found)
+        yield interface, Step(list(_given_back(port)), list(_taken_again(port, netmask)))
     for interface, address in wanted.items():
-        yield from _taken(_Port(interface, found), address, netmask)
+        port = _Port(interface, found)
+        if calls := _taken(port, address, netmask):
+            yield interface, Step(calls, list(_as_found(port, netmask)))
 
 
 def _refused(interface: str, reached_by: Collection[str], found: PortSettings) -> str:
@@ -130,17 +144,69 @@ def _taken(port: _Port, address: str, netmask: str) -> list[list[str]]:
     return [["recorded", interface, text], *calls, ["carried", interface, address]]
 
 
-def _given_back(interface: str, found: PortSettings) -> Iterator[list[str]]:
+def _as_found(port: _Port, netmask: str) -> Iterator[list[str]]:
+    """What undoes `_taken`."""
+    interface, service, found = port.interface, port.service, port.found
+    for bridge, members in found.bridges.items():
+        if interface in members:
+            yield ["bridged", interface, bridge, str(members.index(interface))]
+    if port.own is None:
+        yield ["removed", service]
+    else:
+        if interface in found.given:
+            yield ["addressed", service, found.given[interface], netmask]
+        yield ["switched", service, "on" if port.own else "off"]
+    for name in port.others:
+        yield ["switched", name, "on"]
+    for bridge, members in found.joined.items():
+        if interface in members:
+            yield ["rejoined", interface, bridge]
+    yield _recorded(port)
+
+
+def _recorded(port: _Port) -> list[str]:
+    """The record of the port as it was found."""
+    lines = port.found.before.get(port.interface)
+    if lines is None:
+        return ["forgotten", port.interface]
+    return ["recorded", port.interface, "".join(f"{line}\n" for line in lines)]
+
+
+def _taken_again(port: _Port, netmask: str) -> Iterator[list[str]]:
+    """What undoes `_given_back`."""
+    interface, service, found = port.interface, port.service, port.found
+    yield _recorded(port)
+    for kind, name in _record_lines(port):
+        if kind == "bridge" and interface not in found.bridges.get(name.split(" ")[0], ()):
+            yield ["unbridged", interface, name.split(" ")[0]]
+    if port.own is not None:
+        yield ["created", service, found.ports.get(interface, "")]
+        yield ["switched", service, "on" if port.own else "off"]
+        if interface in found.given:
+            yield ["addressed", service, found.given[interface], netmask]
+    off = {one.name for one in found.services if not one.enabled}
+    for kind, name in _record_lines(port):
+        if kind == "service" and name in off:
+            yield ["switched", name, "off"]
+
+
+def _record_lines(port: _Port) -> list[tuple[str, str]]:
+    """Kind and rest of each line of the record."""
+    return [(kind, rest) for kind, _, rest in (line.partition(" ") for line in port.found.before[port.interface])]
+
+
+def _given_back(port: _Port) -> Iterator[list[str]]:
     """What makes a port that was taken what it was before."""
-    lines = [line.split(" ", 1) for line in found.before[interface]]
+    interface, found = port.interface, port.found
+    lines = _record_lines(port)
     bridges = [rest.split(" ") for kind, rest in lines if kind == "bridge"]
     known = {service.name for service in found.services}
     for bridge, at in bridges:
         members = found.bridges.get(bridge)
         if members is not None and interface not in members:
             yield ["bridged", interface, bridge, str(min(int(at), len(members)))]
-    if service_name(interface) in known:
-        yield ["removed", service_name(interface)]
+    if port.service in known:
+        yield ["removed", port.service]
     for kind, name in lines:
         if kind == "service" and name in known:
             yield ["switched", name, "on"]

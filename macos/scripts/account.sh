@@ -1,4 +1,4 @@
-# A hidden role account and its group. Set by the caller: $account, $uid, $gid, $home.
+# A hidden role account and its group. Set by the caller: $account, and but for `deleted` $uid, $gid, $home.
 
 die() {
     echo "$*" >&2
@@ -37,4 +37,12 @@ create_home() {
     [ -d "$home" ] || createhomedir -c -u "$account" >/dev/null 2>&1
     [ -d "$home" ] || mkdir -p "$home" || return
     chown "$uid:$gid" "$home" && chmod 0750 "$home"
+}
+
+# deleted Users|Groups
+deleted() {
+    said=$(dscl . -delete "/$1/$account" 2>&1) && return
+    dscl . -read "/$1/$account" >/dev/null 2>&1 || return 0
+    die "macOS keeps /$1/$account: $said. Switch on System Settings > General > Sharing > Remote Login > Allow full" \
+        "disk access for remote users, and run this again"
 }

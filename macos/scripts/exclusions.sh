@@ -12,3 +12,11 @@ unindexed() {
     [ -d "$1" ] || die "there is no $1"
     : >"$1/$2" && chmod 0644 "$1/$2"
 }
+
+# included FOLDER: in backups again, unless somebody has excluded a folder around it.
+included() {
+    tmutil removeexclusion -p "$1" >/dev/null 2>&1
+    tmutil removeexclusion "$1" >/dev/null 2>&1
+    ! tmutil isexcluded "$1" 2>/dev/null | grep -q '^\[Excluded\]' ||
+        echo "$1 stays excluded from backups, maybe by a folder around it: tmutil isexcluded $1" >&2
+}

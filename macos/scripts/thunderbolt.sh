@@ -39,8 +39,15 @@ unbridged() {
     said=$(ifconfig "$2" deletem "$1" 2>&1) || ! joined "$1" "$2" || die "$1 does not leave $2: $said"
 }
 
+# listed INTERFACE BRIDGE: the settings have it as a member.
+listed() {
+    "$plistbuddy" -c "Print :VirtualNetworkInterfaces:Bridge:$2:Interfaces" "$preferences" 2>/dev/null |
+        grep -q "^ *$1\$"
+}
+
 # bridged INTERFACE BRIDGE POSITION: a member again, in the settings.
 bridged() {
+    ! listed "$1" "$2" || return 0
     "$plistbuddy" -c "Add :VirtualNetworkInterfaces:Bridge:$2:Interfaces:$3 string $1" "$preferences" ||
         die "$1 is not put back into the settings of $2"
 }

@@ -1,4 +1,4 @@
-"""Where a model's replicas may run: bundles and Macs from the model's config, as options of its Serve deployment."""
+"""Where a model's replicas may run, and which of them are asked: options of its Serve deployment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 import ray
 from ray.llm._internal.common.placement import PlacementGroupConfig
+
+from raylab_serving.draining import DRAINS, PERIOD_S, drains
+
+# By its path: whoever sends requests imports it by itself.
+ROUTER = {"request_router_class": "raylab_serving.draining:Router", "request_routing_stats_period_s": PERIOD_S}
 
 
 class Placed:
@@ -25,7 +30,13 @@ class Placed:
         if selectors:
             options["placement_group_bundle_label_selector"] = [dict(selector) for selector in selectors]
         _set_scaling(options)
+        options.setdefault("request_router_config", dict(ROUTER))
         return dict(options)
+
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """What Serve asks now and then, and tells those that choose among replicas."""
+        of_the_engine = getattr(super(), "record_routing_stats", None)
+        return {**(await of_the_engine() if of_the_engine else {}), DRAINS: drains()}
 
 
 def _options(llm_config: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -28,6 +29,9 @@ TERM_GRACE_S = 5.0
 KILL_GRACE_S = 20.0
 # An orderly end of `ray start` takes its last processes down within this.
 RAYLET_GRACE_S = 15.0
+# The head needs 15 s to see that a node is gone. In case it never does, a start is tried all the same.
+UNNOTICED_S = 60.0
+ASK_S = 5.0
 
 # Processes of Ray and vLLM rename themselves; these are the names that they give.
 TITLES = ("ray::", "ray-dashboard-", "VLLM::")
@@ -41,6 +45,11 @@ MARKS = (
     "/ray/autoscaler/",
 )
 AGENT_PORT_OPTION = "--dashboard_agent_listen_port"
+
+# Where the node of a process keeps its sockets: two clusters may have a node each on this Mac.
+TEMP = "RAYLAB_RAY_TEMP"
+SESSION = re.compile(r"(/[^ =]*)/session_2")
+WRAPPER = "/libexec/raylab_ray.py"
 
 # Other jobs of the same account.
 SPARED_PROGRAMS = frozenset({"valkey-server", "redis-server", "raylab-store", "raylab-serve"})
@@ -56,6 +65,8 @@ class Seen:
     user: int
     executable: str
     command: tuple[str, ...]
+    temp: str = ""
+    """The folder of its node, as far as its environment or its command line tells."""
 
     @property
     def title(self) -> str:
@@ -105,19 +116,24 @@ def is_ours(process: Seen) -> bool:
     )
 
 
-def leftovers(processes: Iterable[Seen], me: int, user: int) -> list[Seen]:
+def leftovers(processes: Iterable[Seen], me: int, user: int, temp: str = "") -> list[Seen]:
     """The processes of an earlier run, by pid.
 
     All that belong to the account and look like Ray's, and all that these have started; never this process,
-    what it descends from, or another job of the account with what that has started.
+    what it descends from, or another job of the account with what that has started. Nor what belongs to the node of
+    another cluster, as long as that has a wrapper of its own to end it; this one's folder is `temp`.
     """
     table = {process.pid: process for process in processes if process.user == user}
     above = {process.pid for process in _lineage(table, me)}
+    wrappers = (
+        each for each in table.values() if each.pid not in above and any(WRAPPER in w for w in each.command[:4])
+    )
+    others = {each.temp for each in wrappers} - {temp, ""}
 
     def belongs(process: Seen) -> bool:
         ours = False
         for current in _lineage(table, process.pid):
-            if current.pid == me or is_spared(current):
+            if current.pid == me or is_spared(current) or current.temp in others:
                 return False
             if current.pid in above:
                 break
@@ -204,23 +220,34 @@ def processes() -> list[Seen]:
                 executable = ""
                 with contextlib.suppress(psutil.AccessDenied):
                     executable = process.exe()
-                found.append(Seen(process.pid, process.ppid(), user, executable, command))
+                found.append(Seen(process.pid, process.ppid(), user, executable, command, _temp(process, command)))
         except psutil.Error:
             # It ended meanwhile, or is another's.
             continue
     return found
 
 
-def end_leftovers() -> bool:
+def _temp(process: Any, command: Sequence[str]) -> str:  # noqa: ANN401
+    """The folder of a process's node; empty when nothing tells, as of those that have renamed themselves."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        if told := process.environ().get(TEMP):
+            return str(told)
+    session = SESSION.search(" ".join(command))
+    return session[1] if session else ""
+
+
+def end_leftovers(temp: str) -> bool:
     """Ends what an earlier run left, politely and then not. False when something is still there."""
-    return _end(signal.SIGTERM, TERM_GRACE_S) or _end(signal.SIGKILL, KILL_GRACE_S)
+    return _end(signal.SIGTERM, TERM_GRACE_S, temp) or _end(signal.SIGKILL, KILL_GRACE_S, temp)
 
 
-def _end(number: signal.Signals, grace: float) -> bool:
+def _end(number: signal.Signals, grace: float, temp: str) -> bool:
     """Signals every leftover and waits up to `grace` seconds; True when none is left."""
     told: set[int] = set()
     deadline = time.monotonic() + grace
-    while found := leftovers(processes(), os.getpid(), os.geteuid()):
+    while found := leftovers(processes(), os.getpid(), os.geteuid(), temp):
         for process in found:
             # Also those that appear meanwhile: a dying raylet may still start one.
             if process.pid not in told:
@@ -260,15 +287,44 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         say("no --node-ip-address among the arguments")
         return 2
     wait_until(lambda: address_objection(node_ip), f"the node IP {node_ip}")
-    if not end_leftovers():
+    temp = environment[TEMP]
+    if not end_leftovers(temp):
         say("leftovers that do not end; trying again later")
         return 1
-    temp = environment["RAYLAB_RAY_TEMP"]
     if removed := remove_stale_sockets(Path(temp)):
         say(f"removed {removed} stale sockets")
     _wait_for_peer(arguments, environment)
+    if head := option(arguments, "--address"):
+        _wait_until_noticed(head, node_ip)
     say(f"ray start {' '.join(arguments)} --block")
     return start_ray(arguments)
+
+
+def _wait_until_noticed(head: str, node_ip: str) -> None:
+    """Returns when the head knows that this Mac's last node is gone, or does not notice it for UNNOTICED_S.
+
+    The next one has the same address and ports. Resources that the head gives to the last one until then, as it does
+    when the whole fleet comes back, would be taken from the next one, which keeps them for ever: no replica gets them.
+    """
+    deadline = time.monotonic() + UNNOTICED_S
+    wait_until(
+        lambda: "" if time.monotonic() > deadline else node_objection(head, node_ip),
+        "the head to notice that this Mac's last node is gone",
+    )
+
+
+def node_objection(head: str, node_ip: str) -> str:
+    """Which living node the head knows at an address; empty when none."""
+    from ray._raylet import GcsClient
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+
+    try:
+        known = GcsClient(address=head).get_all_node_info(timeout=ASK_S, state_filter=GcsNodeInfo.GcsNodeState.ALIVE)
+    except Exception as error:
+        # Of several kinds, some of them private; without an answer there is nobody to place anything either.
+        return f"{head}: {error}"
+    found = [node_id.hex()[:8] for node_id, node in known.items() if node.node_manager_address == node_ip]
+    return f"{', '.join(found)} at {node_ip}" if found else ""
 
 
 def start_ray(arguments: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import socket
 import sys
 import urllib.request
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 20.0
+# Where an actor ran, in the first line of its error.
+IN_ERROR = re.compile(r"\bip=([0-9.]+)")
 # Not through the proxy that System Settings may name: it would see the token.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Reported under the first name; the others are builds of the same for other machines.
@@ -64,7 +67,7 @@ def memory_free() -> int:
 
 
 def nodes(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ray's nodes out of GET /api/v0/nodes: ip, state, whether it is the head, resources.
+    """Ray's nodes out of GET /api/v0/nodes: ip, id, state, whether it is the head, resources.
 
     A Mac that came back has a dead node beside its living one; of each address the living one is kept.
     """
@@ -74,6 +77,7 @@ def nodes(answer: dict[str, Any]) -> list[dict[str, Any]]:
         if ip not in by_ip or state == "ALIVE":
             by_ip[ip] = {
                 "ip": ip,
+                "id": node.get("node_id"),
                 "state": state,
                 "head": bool(node.get("is_head_node")),
                 "resources": node.get("resources_total") or {},
@@ -87,6 +91,7 @@ def applications(answer: dict[str, Any]) -> dict[str, Any]:
         name: {
             "status": application.get("status"),
             "message": reason(application)[-500:],
+            "failing": failing(application),
             "deployments": {
                 deployment: {
                     "status": about.get("status"),
@@ -100,19 +105,30 @@ def applications(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reason(application: dict[str, Any]) -> str:
-    """Why it is not as it should be, as far as Serve says: how its replicas' errors end, or its own message."""
+def errors(application: dict[str, Any]) -> list[str]:
+    """How the errors of its replicas end that have failed to start, last of all things that they did."""
     messages = [about.get("message") or "" for about in application.get("deployments", {}).values()]
-    errors = [
+    return [
         error.strip().splitlines()[-1]
         for _, _, error in (each.partition("Error:\n") for each in messages)
         if error.strip()
     ]
-    return "; ".join(errors) or application.get("message") or ""
+
+
+def failing(application: dict[str, Any]) -> list[str]:
+    """The addresses of the Macs on which its replicas have failed to start, as far as their errors tell."""
+    messages = [about.get("message") or "" for about in application.get("deployments", {}).values()]
+    return sorted({ip for each in messages if "Error:\n" in each for ip in IN_ERROR.findall(each)})
+
+
+def reason(application: dict[str, Any]) -> str:
+    """Why it is not as it should be, as far as Serve says."""
+    return "; ".join(errors(application)) or application.get("message") or ""
 
 
 def _replica(replica: dict[str, Any]) -> dict[str, Any]:
-    return {"ip": replica.get("node_ip"), "state": replica.get("state"), "pid": replica.get("pid")}
+    given = {"ip": "node_ip", "node": "node_id", "state": "state", "pid": "pid"}
+    return {name: replica.get(field) for name, field in given.items()}
 
 
 def proxies(answer: dict[str, Any]) -> dict[str, str]:

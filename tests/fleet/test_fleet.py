@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
-from fleet import layout
+from fleet import gateway, layout
 from fleet.settings import Fleet, Mac
+from roles.gateway import client_context, key_file, trusted
 
 
 def labels(mac: Mac) -> tuple[str, ...]:
-    return layout.LABELS if mac.is_head else (layout.RAY_LABEL,)
+    return layout.labels(mac.is_head)
 
 
 def test_the_release_is_complete(on: Host, mac: Mac, fleet: Fleet) -> None:
@@ -42,8 +44,13 @@ def test_plists_are_root_s_and_closed_to_writers(on: Host, mac: Mac) -> None:
         assert on.check_output(f"stat -f '%Su:%Sg %Lp' {layout.plist_path(label)}") == "root:wheel 644"
 
 
-def test_secrets_are_closed(on: Host, mac: Mac) -> None:
-    secrets = [layout.RAY_TOKEN, *([layout.STORE_KEY] if mac.is_head else [])]
+def test_secrets_are_closed(on: Host, mac: Mac, fleet: Fleet) -> None:
+    secrets = [
+        layout.RAY_TOKEN,
+        layout.GATEWAY_CONFIG,
+        *([layout.DOOR_KEY] if gateway.is_encrypted(fleet) else []),
+        *([layout.STORE_KEY] if mac.is_head else []),
+    ]
     for path in secrets:
         assert on.check_output(f"stat -f '%Su:%Sg %Lp' {path}") == f"root:{layout.ACCOUNT} 640"
     assert on.check_output(f"stat -f '%Lp' {layout.ETC}") == "750"
@@ -75,22 +82,30 @@ def test_it_never_sleeps(on: Host) -> None:
 
 @pytest.fixture
 def url(mac: Mac, fleet: Fleet) -> str:
-    return f"http://{mac.node_ip}:{fleet.ports.serve_http}/v1"
+    return f"{gateway.url(fleet, mac)}/v1"
 
 
-def answer(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=180) as response:
-        result: dict[str, Any] = json.load(response)
-        return result
+@pytest.fixture
+def answer(fleet: Fleet) -> Callable[..., Any]:
+    """Asks as any client of the fleet, and gives what came."""
+    trust = trusted(fleet)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key_file(fleet).read_text().strip()}"}
+
+    def ask(url: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+        data = None if body is None else json.dumps(body).encode()
+        context = client_context(trust) if trust else None
+        request = urllib.request.Request(url, data, headers)
+        with urllib.request.urlopen(request, timeout=180, context=context) as response:
+            return json.load(response)
+
+    return ask
 
 
-def test_it_lists_every_model(url: str, fleet: Fleet) -> None:
+def test_it_lists_every_model(url: str, answer: Callable[..., Any], fleet: Fleet) -> None:
     assert {model["id"] for model in answer(f"{url}/models")["data"]} == {model.id for model in fleet.models}
 
 
-def test_it_answers(url: str, fleet: Fleet) -> None:
+def test_it_answers(url: str, answer: Callable[..., Any], fleet: Fleet) -> None:
     for model in fleet.models:
         body = {"model": model.id, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
         assert answer(f"{url}/chat/completions", body)["usage"]["completion_tokens"] >= 1

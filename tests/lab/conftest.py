@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from engines_lab import INVENTORY
-from harness import ADDRESSES, healthy, lab, pyinfra, wait_for
+from harness import ADDRESSES, ROLLING, healthy, lab, pyinfra, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,22 @@ def well(fleet: str) -> str:
     """A fleet in which every health check passes at the start of the test."""
     wait_for("a healthy fleet", healthy, seconds=600)
     return fleet
+
+
+@pytest.fixture(scope="session")
+def rolling() -> Iterator[None]:
+    """The three Macs with mlx-lm on each, which starts sooner than vLLM."""
+    lab("up")
+    pyinfra("--data", "at_once=1", "deploy/cluster.py", inventory=ROLLING)
+    yield
+    if not os.environ.get("RAYLAB_KEEP"):
+        lab("down")
+
+
+@pytest.fixture
+def serves(rolling: None) -> None:
+    """They serve, and every health check passes at the start of the test."""
+    wait_for("a healthy fleet", lambda: healthy(ROLLING), seconds=600)
 
 
 @pytest.fixture(scope="session")

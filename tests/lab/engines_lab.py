@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+
 import openai
-from harness import ADDRESSES
+from harness import CA, KEY, door
 
 INVENTORY = "inventory/engines.py"
 MODELS = ("tiny", "tiny-mlx", "tiny-ring")
@@ -11,7 +13,9 @@ MODELS = ("tiny", "tiny-mlx", "tiny-ring")
 
 def client(mac: str = "alpha") -> openai.OpenAI:
     """The official client, through one Mac."""
-    return openai.OpenAI(base_url=f"http://{ADDRESSES[mac]}:8000/v1", api_key="none", timeout=120, max_retries=0)
+    http = openai.DefaultHttpxClient(verify=ssl.create_default_context(cafile=str(CA)))
+    key = KEY.read_text().strip()
+    return openai.OpenAI(base_url=door(mac), api_key=key, timeout=120, max_retries=0, http_client=http)
 
 
 def greedy(model: str, mac: str = "alpha") -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,23 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 INVENTORY = "inventory/lab.py"
+# The same Macs with an engine that starts sooner.
+ROLLING = "inventory/rolling.py"
 ADDRESSES = {"alpha": "10.77.0.11", "beta": "10.77.0.12", "gamma": "10.77.0.13"}
 MODEL = "tiny"
+# What a client of the fleet has: the CA to trust, and a key.
+CA = ROOT / ".lab/secrets/door-ca.pem"
+KEY = ROOT / ".lab/secrets/api-keys/default"
 JOBS = {
-    "alpha": ("io.raylab.store", "io.raylab.ray", "io.raylab.serve"),
-    "beta": ("io.raylab.ray",),
-    "gamma": ("io.raylab.ray",),
+    "alpha": ("io.raylab.store", "io.raylab.ray", "io.raylab.serve", "io.raylab.gateway"),
+    "beta": ("io.raylab.ray", "io.raylab.gateway"),
+    "gamma": ("io.raylab.ray", "io.raylab.gateway"),
 }
+
+
+def door(mac: str) -> str:
+    """The endpoint of one Mac."""
+    return f"https://{ADDRESSES[mac]}:8443/v1"
 
 
 def run(*command: str, timeout: float = 600, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -37,6 +48,37 @@ def run(*command: str, timeout: float = 600, check: bool = True) -> subprocess.C
 def pyinfra(*arguments: str, check: bool = True, inventory: str = INVENTORY) -> subprocess.CompletedProcess[str]:
     """`pyinfra INVENTORY …`; options of pyinfra's may stand among the arguments."""
     return run(str(BIN / "pyinfra"), "-y", inventory, *arguments, check=check, timeout=900)
+
+
+def copied(name: str) -> Path:
+    """A copy of the rolling fleet's inventory and settings, for a test that edits them as a person would."""
+    folder = ROOT / ".lab" / "tests" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "inventory/group_data", folder / "group_data")
+    return Path(shutil.copy(ROOT / ROLLING, folder)).relative_to(ROOT)
+
+
+def killed(command: Sequence[str], seconds: Sequence[float]) -> list[int]:
+    """Run a command again and again, each time killed hard after so many seconds; ends early when it has finished.
+
+    The value is when it was killed, in whole seconds of each run.
+    """
+    done = []
+    for after in seconds:
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                process.wait(after)
+                return done
+            except subprocess.TimeoutExpired:
+                process.kill()
+        done.append(round(after))
+    return done
+
+
+def half_done(mac: str) -> str:
+    """What an interrupted run may have left on a Mac: temporary names, a turn that is not over; empty when nothing."""
+    names = "-name *.raylab-new -o -name *.partial -o -name *.new -o -path /opt/raylab/state/draining"
+    return on(mac, f"find /opt/raylab /Library/LaunchDaemons /etc/hosts* -not -path */env/* \\( {names} \\)")
 
 
 def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -100,9 +142,9 @@ def health(inventory: str = INVENTORY) -> tuple[int, list[dict[str, Any]]]:
     return done.returncode, json.loads(report.read_text())["checks"]
 
 
-def healthy() -> bool:
+def healthy(inventory: str = INVENTORY) -> bool:
     """Whether every check passes; raises with the failing ones otherwise."""
-    status, checks = health()
+    status, checks = health(inventory)
     wrong = [check for check in checks if not check["ok"]]
     if status or wrong:
         raise ValueError(json.dumps(wrong, indent=1))
@@ -133,8 +175,12 @@ def kill_and_wait(mac: str, pattern: str, condition: Callable[[], bool], seconds
 
 def answers(mac: str) -> dict[str, Any]:
     """What the OpenAI client gets on the LAN machine `client` through one Mac."""
-    url = f"http://{ADDRESSES[mac]}:8000/v1"
-    done = lab("client", sys.executable, str(ROOT / "tests/lab/talk.py"), url, MODEL)
+    return talked(mac, MODEL)
+
+
+def talked(mac: str, model: str) -> dict[str, Any]:
+    """The same, of one model."""
+    done = lab("client", sys.executable, str(ROOT / "tests/lab/talk.py"), door(mac), model, str(CA), str(KEY))
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -165,9 +211,10 @@ class Load:
 @contextmanager
 def steady_load(*macs: str, per_second: float = 0.5) -> Iterator[Load]:
     """Chat requests from the LAN machine to each of the Macs at a steady rate, none retried."""
-    urls = [f"http://{ADDRESSES[mac]}:8000/v1" for mac in macs]
+    urls = [door(mac) for mac in macs]
     script = str(ROOT / "tests/lab/load.py")
     command = [str(BIN / "lab"), "client", sys.executable, script, MODEL, str(per_second), *urls]
+    command += ["--ca", str(CA), "--key", str(KEY)]
     load = Load()
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin

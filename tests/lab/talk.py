@@ -1,19 +1,23 @@
 """Talk to one endpoint with the official OpenAI client, as a program on the LAN would; prints JSON.
 
-Usage: python talk.py BASE_URL MODEL
+Usage: python talk.py BASE_URL MODEL CA_FILE KEY_FILE
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import sys
+from pathlib import Path
 
 import openai
 
 
-def talk(base_url: str, model: str) -> dict[str, object]:
+def talk(base_url: str, model: str, ca: str, key_file: str) -> dict[str, object]:
     """Model list, a chat completion streamed and not, and a text completion."""
-    client = openai.OpenAI(base_url=base_url, api_key="none", timeout=60, max_retries=0)
+    http = openai.DefaultHttpxClient(verify=ssl.create_default_context(cafile=ca))
+    key = Path(key_file).read_text().strip()
+    client = openai.OpenAI(base_url=base_url, api_key=key, timeout=60, max_retries=0, http_client=http)
     messages: list[dict[str, str]] = [{"role": "user", "content": "Say something."}]
     chat = client.chat.completions.create(model=model, messages=messages, max_tokens=8)  # type: ignore[arg-type]
     stream = client.chat.completions.create(
@@ -36,4 +40,4 @@ def talk(base_url: str, model: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(talk(sys.argv[1], sys.argv[2])))
+    print(json.dumps(talk(*sys.argv[1:5])))

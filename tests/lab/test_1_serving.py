@@ -89,9 +89,13 @@ def test_the_store_wants_a_certificate(fleet: str) -> None:
 
 def test_no_secret_shows_anywhere(fleet: str) -> None:
     folder = ROOT / ".lab" / "secrets"
-    secrets = {path.name: path.read_text().strip() for path in folder.iterdir() if path.name != "store-ca.pem"}
-    assert "ray-token" in secrets
-    secrets["store-key.pem"] = "".join(secrets["store-key.pem"].splitlines()[1:-1])
+    closed = ("ray-token", "store-cert.pem", "*-key.pem", "door/*-key.pem", "api-keys/*")
+    files = [path for pattern in closed for path in folder.glob(pattern)]
+    secrets = {str(path.relative_to(folder)): path.read_text().strip() for path in files}
+    assert {"ray-token", "store-key.pem", "door-ca-key.pem", "door/alpha-key.pem", "api-keys/default"} <= set(secrets)
+    for name, text in secrets.items():
+        if name.endswith("-key.pem"):
+            secrets[name] = text.splitlines()[1]
     places = {"pyinfra's output": fleet}
     for mac in ADDRESSES:
         places[f"{mac}: ps"] = on(mac, "ps -axww -o command=")
@@ -106,8 +110,13 @@ def test_no_secret_shows_anywhere(fleet: str) -> None:
 
 
 def test_secrets_are_closed_files_on_both_ends(fleet: str) -> None:
-    assert {oct(path.stat().st_mode & 0o777) for path in (ROOT / ".lab/secrets").iterdir()} == {"0o600"}
-    modes = on("alpha", 'stat -f "%Lp %Su %Sg %N" /opt/raylab/etc/ray-token /opt/raylab/etc/store-key.pem')
+    assert {oct(path.stat().st_mode & 0o777) for path in (ROOT / ".lab/secrets").rglob("*") if path.is_file()} == {
+        "0o600"
+    }
+    modes = on(
+        "alpha",
+        'stat -f "%Lp %Su %Sg %N" /opt/raylab/etc/ray-token /opt/raylab/etc/store-key.pem /opt/raylab/etc/door-key.pem',
+    )
     assert all(line.startswith("640 root _raylab") for line in modes.splitlines()), modes
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
-from harness import ADDRESSES, answers, healthy, kill_and_wait, on, processes, wait_for
+from harness import ADDRESSES, ROLLING, answers, healthy, kill_and_wait, on, processes, wait_for
 
 # Of each of these there are as many after the repair as before the fault.
 KINDS = (
@@ -18,14 +19,17 @@ KINDS = (
     r"valkey-server",
 )
 
+ENGINE = ("gamma", r"VLLM::EngineCore")
+# What has nothing to do with the engine is tested with the one that starts sooner.
 VICTIMS = {
     "raylet of a worker": ("beta", r"/raylet/raylet "),
-    "engine of a worker": ("gamma", r"VLLM::EngineCore"),
     "raylet of the head": ("alpha", r"/raylet/raylet "),
     "GCS": ("alpha", r"/gcs/gcs_server "),
     "Serve controller": ("alpha", r"ray::ServeController"),
     "state store": ("alpha", r"valkey-server"),
 }
+# Whose ways back are parts of the others'.
+LONG = ("raylet of the head", "Serve controller")
 
 
 def resident_mb(mac: str) -> float:
@@ -34,13 +38,26 @@ def resident_mb(mac: str) -> float:
     return sum(int(rss) for user, rss in (row.split() for row in rows) if user == "_raylab") / 1024
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+def test_an_engine_killed_hard_heals_and_leaves_nothing_behind(well: str, capsys: pytest.CaptureFixture[str]) -> None:
+    heals("engine of a worker", *ENGINE, healthy, capsys)
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [pytest.param(each, marks=[pytest.mark.long] if each in LONG else []) for each in VICTIMS],
+)
 def test_killed_hard_it_heals_and_leaves_nothing_behind(
-    well: str, victim: str, capsys: pytest.CaptureFixture[str]
+    serves: None, victim: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mac, pattern = VICTIMS[victim]
+    heals(victim, *VICTIMS[victim], lambda: healthy(ROLLING), capsys)
+
+
+def heals(
+    victim: str, mac: str, pattern: str, condition: Callable[[], bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kill it, wait until the fleet is well, and compare processes and memory with those before."""
     before, memory = processes(mac), resident_mb(mac)
-    seconds = kill_and_wait(mac, pattern, healthy)
+    seconds = kill_and_wait(mac, pattern, condition)
     for name in ADDRESSES:
         assert answers(name)["chat_tokens"] >= 1
     after = processes(mac)

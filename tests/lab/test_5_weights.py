@@ -71,6 +71,7 @@ def test_a_mac_that_is_added_gets_the_weights_from_the_others(empty: dict[str, s
     assert run.received("gamma") >= PADDED_MB
 
 
+@pytest.mark.long
 def test_a_new_revision_costs_its_difference(empty: dict[str, str]) -> None:
     path = inventory("alpha", "beta")
     assert deploy(path).status == 0
@@ -154,6 +155,7 @@ def test_a_byte_flipped_on_disk_is_found_and_fetched_again(empty: dict[str, str]
     assert run.received("beta") < 5
 
 
+@pytest.mark.long
 def test_weights_that_nobody_names_go_only_when_told(empty: dict[str, str]) -> None:
     assert deploy(inventory("alpha", "beta")).status == 0
     path = inventory("alpha", "beta", models=("tiny",))
@@ -167,6 +169,7 @@ def test_weights_that_nobody_names_go_only_when_told(empty: dict[str, str]) -> N
     assert "tiny" in on("alpha", "ls /opt/raylab/weights")
 
 
+@pytest.mark.long
 def test_the_thunderbolt_network_is_used_where_the_inventory_names_one(empty: dict[str, str]) -> None:
     for number, mac in enumerate(MACS[:3], 11):
         on(mac, f'networksetup -setmanual "Thunderbolt Bridge" 10.99.0.{number} 255.255.255.0')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from harness import ROOT, lab, run
+from harness import BIN, ROOT, half_done, killed, lab, run
 from weights_lab import HOME, Run, deploy
+
+# The release itself is laid on a bare Mac by `make release` every time.
+pytestmark = pytest.mark.long
 
 MAC, ADDRESS = "m5", "10.77.0.15"
 # Small, and needed by Ray in any version.
@@ -54,6 +58,23 @@ def there(folder: Path, *command: str) -> Run:
     inside = [str(Path(sys.executable).parent / "lab"), "client", "env", "-u", "VIRTUAL_ENV", *command]
     done = subprocess.run(inside, cwd=folder, capture_output=True, text=True, timeout=1500)
     return Run(done.returncode, done.stdout + done.stderr)
+
+
+def test_a_first_converge_that_is_killed_at_ten_points_is_finished_by_the_same_command(
+    inventory: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(BIN / "pyinfra"), "-y", inventory, "deploy/cluster.py"]
+    chance = random.Random("ten points of a converge")
+    kills = killed(command, [chance.uniform(2, 30) for _ in range(10)])
+    assert len(kills) == 10
+    assert deploy(inventory, name="deploy/cluster.py").status == 0
+    assert half_done(MAC) == ""
+    assert deploy(inventory, "--data", "deep=1", name="deploy/health.py").status == 0
+    with capsys.disabled():
+        print(f"\n  killed after {kills} s, then finished")
+    lab("power-off", MAC)
+    lab("wipe", MAC)
+    lab("up", "--bare", MAC)
 
 
 def test_a_bare_mac_serves_what_came_out_of_a_bundle(elsewhere: Path, inventory: str) -> None:

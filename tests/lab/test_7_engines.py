@@ -5,15 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import openai
 import pytest
 from engines_lab import INVENTORY, MODELS, client, greedy
-from harness import ADDRESSES, ROOT, find, health, lab, on, processes, pyinfra, steady_load, wait_for
+from harness import ADDRESSES, find, health, lab, on, processes, pyinfra, steady_load, talked, wait_for
 
 from fleet.ports import RING_LAST, RING_PORT
 
@@ -49,8 +47,7 @@ def replicas(model: str) -> int:
 @pytest.mark.parametrize("mac", ADDRESSES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_answers_through_every_mac(engines: str, mac: str, model: str) -> None:
-    done = lab("client", sys.executable, str(ROOT / "tests/lab/talk.py"), f"http://{ADDRESSES[mac]}:8000/v1", model)
-    said: dict[str, Any] = json.loads(done.stdout)
+    said = talked(mac, model)
     assert set(MODELS) <= set(said["models"])
     assert said["chat_role"] == "assistant"
     assert 1 <= said["chat_tokens"] <= 8
@@ -127,6 +124,7 @@ def test_a_ring_whose_cable_is_pulled_waits_for_it_and_comes_back(
         print(f"\n  cable pulled: ranks gone after {gone:.0f} s; plugged in again: answers after {back:.0f} s")
 
 
+@pytest.mark.long
 def test_a_model_grows_under_load_and_shrinks_when_it_is_over(engines: str) -> None:
     stop = threading.Event()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 from engines_lab import INVENTORY, MODELS, client, greedy
-from harness import ADDRESSES, ROOT, lab, on, processes, pyinfra
+from harness import ADDRESSES, CA, KEY, ROOT, door, lab, on, processes, pyinfra
 
 from fleet.wheel import built
 
@@ -107,7 +107,9 @@ def own(engines: str) -> Iterator[dict[str, set[int]]]:
 
 @pytest.mark.parametrize("mac", ADDRESSES)
 def test_an_application_of_the_users_own_answers_on_every_mac(own: dict[str, set[int]], mac: str) -> None:
-    done = lab("client", "curl", "-sf", f"http://{ADDRESSES[mac]}:8000/hello/x")
+    url = f"{door(mac).removesuffix('/v1')}/hello/x"
+    key = f"Authorization: Bearer {KEY.read_text()}"
+    done = lab("client", "curl", "-sf", "--cacert", str(CA), "-H", key, url)
     assert json.loads(done.stdout) == {"greeting": "good day", "path": "/hello/x"}
 
 

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from fleet.layout import DEPOT, RELEASES, WEIGHTS
-from fleet.prune import VERIFIED_MTIME, ReleaseFolder
+from fleet.prune import VERIFIED_MTIME, Folder
 from macos.facts.contents import Manifests, Sums
 from macos.facts.exclusions import MARKER, Excluded, Exclusions
 from macos.facts.folders import DiskUsage, ReleaseFolders, WeightFolders
@@ -68,8 +68,8 @@ def test_from_an_object_to_its_end(macs: World) -> None:
     assert ask(macs, Manifests, folders=[FOLDER]) == {}
 
     folders = {folder.name: folder for folder in ask(macs, ReleaseFolders)}
-    assert (folders["new"].completed is not None, folders["new"].in_use) == (True, False)
-    assert folders["half"] == ReleaseFolder("half", None, in_use=True)
+    assert (folders["new"].made is not None, folders["new"].in_use) == (True, False)
+    assert folders["half"] == Folder("half", None, in_use=True)
     assert ask(macs, WeightFolders) == [f"{WEIGHTS}/tiny", FOLDER]
     assert ask(macs, DiskUsage, paths=[FOLDER])[FOLDER] > 0
     do(macs, ["files", "prune"], [["absent", f"{WEIGHTS}/tiny"], ["absent", f"{RELEASES}/half"]])
@@ -83,9 +83,9 @@ def test_a_running_program_keeps_its_release(macs: World) -> None:
     program = f"{RELEASES}/running/env/bin/raylet"
     root(macs, f"mkdir -p {RELEASES}/running/env/bin && cp /bin/sleep {program}")
     root(macs, f"nohup {program} 60 >/dev/null 2>&1 </dev/null & echo $! >/tmp/running.pid")
-    assert ReleaseFolder("running", None, in_use=True) in ask(macs, ReleaseFolders)
+    assert Folder("running", None, in_use=True) in ask(macs, ReleaseFolders)
     root(macs, "kill $(cat /tmp/running.pid); while kill -0 $(cat /tmp/running.pid) 2>/dev/null; do sleep 0.1; done")
-    assert ReleaseFolder("running", None, in_use=False) in ask(macs, ReleaseFolders)
+    assert Folder("running", None, in_use=False) in ask(macs, ReleaseFolders)
 
 
 def test_folders_are_excluded(macs: World) -> None:

@@ -32,8 +32,8 @@ def make_key(path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """Lets in whoever has the key."""
+def running(folder: Path, programs: Path | None = None) -> Iterator[Server]:
+    """Lets in whoever has the key. `programs` is a folder whose programs come before all others."""
     key, host_key = make_key(folder / "user"), make_key(folder / "host")
     shutil.copy(f"{key}.pub", folder / "authorized_keys")
     if os.geteuid() == 0:
@@ -44,6 +44,9 @@ def running(folder: Path) -> Iterator[Server]:
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {host_key}\nPidFile none\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
     )
+    if programs:
+        with config.open("a") as file:
+            file.write(f"SetEnv PATH={programs}:/usr/bin:/bin\n")
     sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 10

@@ -10,7 +10,7 @@ from test_macos_harness import make_state
 
 from fleet.settings import Fleet
 from macos.facts.contents import Manifests, Sums
-from roles.context import everyone
+from roles.context import everyone, goes, the_fleet
 
 
 def test_to_know_what_to_ask_another_fact_may_be_asked_first(fleet: Fleet) -> None:
@@ -28,3 +28,17 @@ def test_to_know_what_to_ask_another_fact_may_be_asked_first(fleet: Fleet) -> No
         gevent.Timeout(30),
     ):
         assert everyone(Manifests, folders) == {fleet.head.name: {"/a/x": {"files": []}}}
+
+
+def test_the_side_of_the_fleet_is_what_its_macs_run_with(fleet: Fleet) -> None:
+    state = make_state({"io.raylab.ray": ["cluster --address=10.77.0.11:6879"]})
+    with ctx_state.use(state), ctx_config.use(state.config), gevent.Timeout(30):
+        assert (the_fleet().side, the_fleet().ports.serve_http) == (2, 8500)
+
+
+def test_a_roll_is_about_the_fleet_on_another_side(fleet: Fleet) -> None:
+    state = make_state({"io.raylab.ray": ["cluster --address=10.77.0.11:6379"]})
+    with ctx_state.use(state), ctx_config.use(state.config), gevent.Timeout(30):
+        assert the_fleet() == fleet
+        goes(fleet.on_side(2))
+        assert the_fleet().side == 2

@@ -34,7 +34,9 @@ def commands(fleet: Fleet, limit: int | None, **answers: str) -> list[str]:
     """What the role runs when the plan wants this limit; scripts by the functions that they call."""
     made = make_plan(fleet, {})
     announce._plans[:] = [replace(made, macs=tuple(replace(row, wired_limit_mb=limit) for row in made.macs))]
-    state = make_state({name.replace("_", " "): text.splitlines() for name, text in answers.items()})
+    records = answers.pop("state_before", "")
+    responses = {name.replace("_", " "): text.splitlines() for name, text in answers.items()}
+    state = make_state({"state/before": records.splitlines(), **responses})
     add_deploy(state, limits.gpu_memory)
     state.current_stage = StateStage.Execute
     run_ops(state)
@@ -47,7 +49,7 @@ def commands(fleet: Fleet, limit: int | None, **answers: str) -> list[str]:
 def test_a_limit_is_set_now_and_at_every_start(fleet: Fleet) -> None:
     assert commands(fleet, 114688, sysctl="0", launchctl_print="## print\n## disabled\n## plist\n") == [
         "sh -s files /opt/raylab/libexec/raylab-limits",
-        "sysctl iogpu.wired_limit_mb=114688",
+        "sh -s before sysctl iogpu.wired_limit_mb=114688",
         "sh -s launchd io.raylab.limits file enable load finishes",
     ]
 
@@ -58,6 +60,12 @@ def test_macos_s_own_limit_needs_nothing(fleet: Fleet) -> None:
 
 def test_a_limit_that_is_not_needed_any_more_goes(fleet: Fleet) -> None:
     assert commands(fleet, None, sysctl="114688", launchctl_print=JOB) == [
-        "sysctl iogpu.wired_limit_mb=0",
+        "sh -s before sysctl iogpu.wired_limit_mb=0",
         "sh -s launchd io.raylab.limits unload",
+    ]
+    record = "## kernel.iogpu.wired_limit_mb\nwas:65536\nours:114688"
+    assert commands(fleet, None, sysctl="114688", launchctl_print=JOB, state_before=record) == [
+        "sh -s before sysctl iogpu.wired_limit_mb=65536",
+        "sh -s launchd io.raylab.limits unload",
+        "sh -s before kernel.iogpu.wired_limit_mb",
     ]

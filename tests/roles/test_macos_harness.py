@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pyinfra.api.command import FileUploadCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import FileUploadCommand, FunctionCommand, PyinfraCommand, StringCommand
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.operation import OperationMeta, add_op
 from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State, StateStage
+from pyinfra.context import ctx_config
 
 from macos.facts import Files
 from macos.operations import files, names
@@ -64,11 +65,13 @@ def run(responses: Responses, operation: Callable[..., Any], **arguments: object
     meta: OperationMeta = next(iter(add_op(state, operation, **arguments).values()))
     planned = meta.will_change
     state.current_stage = StateStage.Execute
-    run_ops(state)
+    # Whatever configuration a test before has left in pyinfra's context.
+    with ctx_config.use(state.config):
+        run_ops(state)
     assert not state.failed_hosts
-    commands = [_plain(command) for command in meta._commands or []]
-    assert planned == bool(commands), "what --dry says and what happens differ"
-    return commands
+    ran = meta._commands or []
+    assert planned == bool(ran), "what --dry says and what happens differ"
+    return [_plain(command) for command in ran if not isinstance(command, FunctionCommand)]
 
 
 def _plain(command: PyinfraCommand) -> Command:

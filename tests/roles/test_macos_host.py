@@ -12,8 +12,9 @@ from pyinfra.api.exceptions import FactProcessError, OperationValueError
 from test_macos_harness import Command, fact, run
 
 from macos.facts import HostNames, MacReport, Names, PowerSettings, ServiceAccount
+from macos.facts.host import BEGIN, END, PowerSources
 from macos.operations.account import service_account
-from macos.operations.names import BEGIN, END, conflicts, host_name, hosts, with_block
+from macos.operations.names import conflicts, host_name, hosts, with_block
 from macos.operations.power import settings
 from macos.shell import script_command
 
@@ -27,13 +28,14 @@ def test_a_host_name_that_is_not_set_is_none() -> None:
 
 
 def test_host_name_is_set_once() -> None:
-    def texts(current: str) -> list[str]:
+    def calls(current: str) -> list[list[str]]:
         answer = {"scutil --get": [f"HostName={current}", "LocalHostName=x"]}
-        return [command.text for command in run(answer, host_name, host_name="alpha")]
+        return [call for command in run(answer, host_name, host_name="alpha") for call in command.calls()]
 
-    assert texts("") == ["scutil --set HostName alpha"]
-    assert texts("alpha.local") == ["scutil --set HostName alpha"]
-    assert texts("alpha") == []
+    done = ["scutil", "--set", "HostName", "alpha"]
+    assert calls("") == [["kept", "name.HostName", "", "alpha"], done]
+    assert calls("alpha.local") == [["kept", "name.HostName", "alpha.local", "alpha"], done]
+    assert calls("alpha") == []
 
 
 def test_host_name_must_be_one() -> None:
@@ -127,18 +129,43 @@ def test_power_settings_with_spaces_and_remarks() -> None:
     }
 
 
-def run_power(**values: int) -> list[str]:
-    return [command.text for command in run({"pmset -g": PMSET}, settings, values=values)]
+CUSTOM = """\
+Battery Power:
+ disksleep            0
+ sleep                1
+ womp                 0
+AC Power:
+ disksleep            10
+ sleep                0
+ womp                 1
+"""
 
 
-def test_only_what_differs_is_set() -> None:
-    assert run_power(sleep=0, disksleep=0, womp=0) == ["pmset -a disksleep 0 womp 0"]
+def run_power(**values: int) -> list[list[str]]:
+    commands = run({"pmset -g custom": CUSTOM, "pmset -g 2": PMSET}, settings, values=values)
+    return [call for command in commands for call in command.calls()]
+
+
+def test_every_power_source_has_settings_of_its_own() -> None:
+    assert fact(PowerSources, CUSTOM) == {
+        "-b": {"disksleep": "0", "sleep": "1", "womp": "0"},
+        "-c": {"disksleep": "10", "sleep": "0", "womp": "1"},
+    }
+    assert fact(PowerSources, PMSET) == {}
+
+
+def test_only_what_differs_is_set_and_what_it_was_is_recorded_first() -> None:
+    assert run_power(sleep=0, disksleep=0, womp=0) == [
+        ["kept", "power.c.disksleep", "10", "0"],
+        ["kept", "power.c.womp", "1", "0"],
+        ["pmset", "-a", "disksleep", "0", "womp", "0"],
+    ]
     assert run_power(sleep=0, womp=1) == []
 
 
 def test_what_this_mac_does_not_have_is_skipped() -> None:
     assert run_power(autorestart=1) == []
-    assert run_power(autorestart=1, disksleep=0) == ["pmset -a disksleep 0"]
+    assert run_power(autorestart=1, disksleep=0)[-1] == ["pmset", "-a", "disksleep", "0"]
 
 
 def test_settings_must_be_pmsets() -> None:

@@ -20,17 +20,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PLIST = limits_job(114688).plist
 
 
-def texts(now: str, value: int) -> list[str]:
-    return [command.text for command in run({"sysctl -n": [now]}, setting, setting=WIRED_LIMIT, value=value)]
+RECORD = "kernel.iogpu.wired_limit_mb"
 
 
-def test_a_limit_is_set_once() -> None:
-    assert texts("0", 114688) == ["sysctl iogpu.wired_limit_mb=114688"]
-    assert texts("114688", 114688) == []
+def calls(now: str, value: int) -> list[list[str]]:
+    commands = run({"sysctl -n": [now]}, setting, setting=WIRED_LIMIT, value=value)
+    return [call for command in commands for call in command.calls()]
+
+
+def test_a_limit_is_set_once_and_what_it_was_is_recorded_first() -> None:
+    assert calls("0", 114688) == [["kept", RECORD, "0", "114688"], ["sysctl", "iogpu.wired_limit_mb=114688"]]
+    assert calls("114688", 114688) == []
 
 
 def test_a_mac_without_the_setting_fails_at_it() -> None:
-    assert texts("", 114688) == ["sysctl iogpu.wired_limit_mb=114688"]
+    assert calls("", 114688)[-1] == ["sysctl", "iogpu.wired_limit_mb=114688"]
 
 
 def test_it_must_be_a_setting() -> None:
@@ -82,14 +86,23 @@ def test_another_limit_is_another_job() -> None:
     assert command.verbs() == ["file", "enable", "unload", "load", "finishes"]
 
 
-def gives_up(answer: str, now: str) -> list[str]:
-    responses = {"launchctl print ": answer, "sysctl -n": [now]}
-    return [command.text for command in run(responses, given_up, setting=WIRED_LIMIT, label=LIMITS_LABEL)]
+def gives_up(answer: str, now: str, record: tuple[str, ...] = ()) -> list[list[str]]:
+    responses = {"state/before": list(record), "launchctl print ": answer, "sysctl -n": [now]}
+    commands = run(responses, given_up, setting=WIRED_LIMIT, label=LIMITS_LABEL)
+    return [call for command in commands for call in command.calls()]
 
 
 def test_the_limit_goes_back_to_macos_with_the_job() -> None:
-    assert gives_up(printed("0"), "114688") == ["sysctl iogpu.wired_limit_mb=0"]
+    assert gives_up(printed("0"), "114688") == [["sysctl", "iogpu.wired_limit_mb=0"]]
     assert gives_up(printed("0"), "0") == []
+
+
+def test_the_limit_of_before_is_restored_even_when_the_job_is_gone_already() -> None:
+    record = (f"## {RECORD}", "was:65536", "ours:114688")
+    for job_state in (printed("0"), NO_JOB):
+        assert gives_up(job_state, "114688", record) == [["sysctl", "iogpu.wired_limit_mb=65536"]]
+        # It is restored already, or somebody else has set it.
+        assert gives_up(job_state, "65536", record) == gives_up(job_state, "9000", record) == []
 
 
 def test_a_limit_that_somebody_else_has_set_stays() -> None:

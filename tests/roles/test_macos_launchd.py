@@ -11,7 +11,7 @@ from pyinfra.api.exceptions import OperationValueError
 from test_macos_harness import Command, fact, run
 
 from macos.facts import LaunchdJob
-from macos.operations.launchd import DIGEST, absent, job, job_plist, restart, start, stop
+from macos.operations.launchd import DIGEST, absent, job, job_plist, reload, restart, start, stop
 
 LABEL = "io.raylab.ray"
 PATH = f"/Library/LaunchDaemons/{LABEL}.plist"
@@ -297,6 +297,11 @@ def test_start() -> None:
     assert verbs(answer()) == []
     assert verbs(answer(printed="", disabled="disabled")) == [["start", "stays_up"]]
     assert verbs(answer(without_pid())) == [["start", "stays_up"]]
+
+
+def test_a_reload_unloads_what_is_loaded_and_waits_for_the_new_one() -> None:
+    [command] = run({"launchctl print ": answer()}, reload, label=LABEL)
+    assert command.verbs() == ["enable", "unload", "load", "stays_up"]
 
 
 def test_restart_always_acts() -> None:

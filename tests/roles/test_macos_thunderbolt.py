@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from bsd_shell import BsdShell
-from test_macos_harness import fact, run
+from test_macos_harness import Command, fact, run
 from thunderbolt_macs import MACBOOK, MINI, Desk
 
 from fleet.cables import PortReport
@@ -59,8 +59,15 @@ class Settings:
     def calls(
         self, wanted: dict[str, str], handed: tuple[str, ...] = ("en2", "en3"), ssh: str = "192.168.1.20"
     ) -> list[list[str]]:
-        """What the operation has to do."""
-        commands = run(
+        """What the operation has to do, without what is around it so that it can be undone."""
+        calls = [call for command in self.commands(wanted, handed, ssh) for call in command.calls()]
+        return [call for call in calls if call[0] not in ("armed", "extended")]
+
+    def commands(
+        self, wanted: dict[str, str], handed: tuple[str, ...] = ("en2", "en3"), ssh: str = "192.168.1.20"
+    ) -> list[Command]:
+        """The commands of the operation; what confirms a change is left out."""
+        return run(
             {"SSH_CONNECTION": [ssh], "listnetworkserviceorder": self.text()},
             addresses,
             wanted=wanted,
@@ -68,7 +75,6 @@ class Settings:
             handed=handed,
             reached_by=["192.168.1.20"],
         )
-        return [call for command in commands for call in command.calls()]
 
 
 def taken(**changes: object) -> Settings:

@@ -14,7 +14,7 @@ from pyinfra.api.state import State
 from test_macos_harness import Command, Responses, make_state, run
 
 from fleet.layout import DEPOT, RELEASES, SERVING, WEIGHTS
-from fleet.prune import VERIFIED_MTIME, CodeFolder, ReleaseFolder
+from fleet.prune import VERIFIED_MTIME, Folder
 from fleet.settings import Fleet
 from macos.facts.folders import CodeFolders, DiskUsage, ReleaseFolders, WeightFolders
 from roles import prune
@@ -38,7 +38,7 @@ def answers(fleet: Fleet, used: str = "") -> dict[str, list[str]]:
     """Three whole releases and a half-built one."""
     names = [current(fleet), "before", "oldest", "half"]
     lines = [f"{RELEASES}/{name}" for name in names]
-    lines += [f"## complete {30 - at} {RELEASES}/{name}/complete" for at, name in enumerate(names[:3])]
+    lines += [f"## made {30 - at} {RELEASES}/{name}/complete" for at, name in enumerate(names[:3])]
     lines += [f"## used {RELEASES}/{used}"] if used else []
     there = [f"drwxr-xr-x root wheel 755 96 {RELEASES}/{name}" for name in names]
     sizes = [f"{size}\t{RELEASES}/{name}" for size, name in ((4_000_000, "oldest"), (1_000, "half"))]
@@ -63,7 +63,7 @@ def test_a_release_in_use_stays(fleet: Fleet) -> None:
 
 
 def test_nothing_is_said_or_done_when_no_release_is_left_over(fleet: Fleet, said: Said) -> None:
-    lines = [f"{RELEASES}/{current(fleet)}", f"## complete 30 {RELEASES}/{current(fleet)}/complete"]
+    lines = [f"{RELEASES}/{current(fleet)}", f"## made 30 {RELEASES}/{current(fleet)}/complete"]
     assert run({"mindepth": lines}, prune.releases) == []
     assert run({"mindepth": []}, prune.releases) == []
     assert said() == []
@@ -76,7 +76,8 @@ def code_answers(fleet: Fleet) -> dict[str, list[str]]:
     """The code of the settings, that before it, and two older ones, of which a job uses one."""
     now = fleet.serving.folder.removeprefix(f"{SERVING}/")
     made = {now: 40, BEFORE: 30, OLD: 20, USED: 10}
-    lines = [f"## made {time} {SERVING}/{name}" for name, time in made.items()]
+    lines = [f"{SERVING}/{name}" for name in made]
+    lines += [f"## made {time} {SERVING}/{name}" for name, time in made.items()]
     lines += [f"{SERVING}/{name}/{fleet.serving.file}" for name in made]
     lines += [f"## used {SERVING}/{now}", f"## used {SERVING}/{USED}"]
     there = [f"drwxr-xr-x root wheel 755 96 {SERVING}/{OLD}"]
@@ -90,7 +91,7 @@ def test_left_over_code_goes(fleet: Fleet, said: Said) -> None:
 
 
 def test_nothing_is_said_or_done_when_no_code_is_left_over(fleet: Fleet, said: Said) -> None:
-    lines = [f"## made 5 {fleet.serving.folder}", f"{fleet.serving.folder}/{fleet.serving.file}"]
+    lines = [fleet.serving.folder, f"## made 5 {fleet.serving.folder}", f"{fleet.serving.folder}/{fleet.serving.file}"]
     assert run({"mindepth": lines}, prune.code) == []
     assert run({"mindepth": []}, prune.code) == []
     assert said() == []
@@ -170,17 +171,17 @@ def test_release_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShe
     mac.command("cat", f"exec /bin/cat {plists}/io.raylab.*.plist")
     found = sorted(mac.fact(ReleaseFolders), key=lambda folder: folder.name)
     assert found == [
-        ReleaseFolder(".removed-x", 5, in_use=False),
-        ReleaseFolder("aaa", 100, in_use=False),
-        ReleaseFolder("bbb", 200, in_use=False),
-        ReleaseFolder("ccc", None, in_use=True),
-        ReleaseFolder("ddd", 300, in_use=True),
+        Folder(".removed-x", 5, in_use=False),
+        Folder("aaa", 100, in_use=False),
+        Folder("bbb", 200, in_use=False),
+        Folder("ccc", None, in_use=True),
+        Folder("ddd", 300, in_use=True),
     ]
 
 
 def test_the_look_itself_counts_as_no_use(mac: BsdShell) -> None:
     release(mac, "aaa", 100)
-    assert mac.fact(ReleaseFolders) == [ReleaseFolder("aaa", 100, in_use=False)]
+    assert mac.fact(ReleaseFolders) == [Folder("aaa", 100, in_use=False)]
 
 
 def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell) -> None:
@@ -204,11 +205,11 @@ def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell)
     # Where launchd's plists are is not below /opt/raylab.
     mac.command("cat", f'case "$1" in *.plist) exec /bin/cat {plist} ;; esac; exec /bin/cat "$@"')
     assert sorted(mac.fact(CodeFolders), key=lambda folder: folder.name) == [
-        CodeFolder(left, 5, "", in_use=False),
-        CodeFolder("a" * 12, 100, "raylab_serving", in_use=False),
-        CodeFolder("b" * 12, 200, "raylab_serving", in_use=True),
-        CodeFolder("c" * 12, 300, "raylab_serving", in_use=True),
-        CodeFolder("d" * 12, 400, "raylab_serving", in_use=True),
+        Folder(left, None, in_use=False),
+        Folder("a" * 12, 100, in_use=False, package="raylab_serving"),
+        Folder("b" * 12, 200, in_use=True, package="raylab_serving"),
+        Folder("c" * 12, 300, in_use=True, package="raylab_serving"),
+        Folder("d" * 12, 400, in_use=True, package="raylab_serving"),
     ]
 
 

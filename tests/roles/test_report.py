@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
-from fleet.health import Cluster, Deployed
-from roles.report import NodeReport, Report
+import pytest
 
+from fleet.health import Cluster, Deployed
+from roles.report import NodeReport, Report, cluster
+
+REPLICAS = [{"node": "a1", "state": "RUNNING"}, {"node": None, "state": "STARTING"}]
 HEAD = {
     "python": "3.12.11",
     "versions": {"ray": "2.59.0", "vllm": "0.27.1"},
@@ -14,14 +17,14 @@ HEAD = {
     "memory_free": 123,
     "head": {
         "nodes": [
-            {"ip": "10.77.0.11", "state": "ALIVE", "resources": {"mlx": 1.0}},
-            {"ip": "10.77.0.12", "state": "DEAD", "resources": {"mlx": 1.0}},
+            {"id": "a1", "ip": "10.77.0.11", "state": "ALIVE", "resources": {"mlx": 1.0}},
+            {"id": "b2", "ip": "10.77.0.12", "state": "DEAD", "resources": {"mlx": 1.0}},
         ],
         "applications": {
             "model:tiny": {
                 "status": "UNHEALTHY",
                 "message": "one is missing",
-                "deployments": {"LLMServer:tiny": {"replicas": [{"state": "RUNNING"}, {"state": "STARTING"}]}},
+                "deployments": {"LLMServer:tiny": {"replicas": REPLICAS}},
             }
         },
         "error": "",
@@ -35,7 +38,42 @@ def test_the_head_s_report() -> None:
     assert report.cluster == Cluster(
         nodes={"10.77.0.11": {"mlx": 1.0}},
         applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing")},
+        ids={"10.77.0.11": "a1"},
     )
+
+
+def test_a_replica_of_a_mac_that_went_down_does_not_run_whatever_serve_says() -> None:
+    nodes = [
+        {"ip": "10.77.0.11", "id": "a2", "state": "ALIVE", "resources": {"mlx": 1.0}},
+        {"ip": "10.77.0.12", "id": "b1", "state": "DEAD", "resources": {"mlx": 1.0}},
+    ]
+    replicas = [{"node": node, "state": "RUNNING"} for node in ("a1", "a2", "b1")]
+    tiny = {"status": "RUNNING", "message": "", "deployments": {"LLMServer:tiny": {"replicas": replicas}}}
+    head = {"nodes": nodes, "applications": {"model:tiny": tiny}, "error": ""}
+    report = NodeReport().process([json.dumps({**HEAD, "head": head})])
+    assert report.cluster == Cluster(
+        nodes={"10.77.0.11": {"mlx": 1.0}},
+        applications={"model:tiny": Deployed("RUNNING", 1)},
+        ids={"10.77.0.11": "a2"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        (["RUNNING", "RUNNING", "STOPPING"], "RUNNING"),
+        (["RUNNING", "STOPPING"], "UNHEALTHY"),
+        (["RUNNING", "RUNNING", "STARTING", "STOPPING"], "UNHEALTHY"),
+        (["RUNNING", "RUNNING"], "UNHEALTHY"),
+    ],
+)
+def test_what_only_ends_makes_nothing_unhealthy(states: list[str], status: str) -> None:
+    replicas = [{"state": state, "ip": "10.0.0.1", "node": "a"} for state in states]
+    deployments = {"D": {"status": "UNHEALTHY", "target": 2, "replicas": replicas}}
+    application = {"status": "UNHEALTHY", "message": "", "deployments": deployments}
+    nodes = [{"id": "a", "ip": "10.0.0.1", "state": "ALIVE", "resources": {}}]
+    seen = cluster({"nodes": nodes, "applications": {"model:tiny": application}, "error": ""})
+    assert seen.applications["model:tiny"].status == status
 
 
 def test_a_worker_s_report_has_no_cluster() -> None:

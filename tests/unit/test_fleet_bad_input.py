@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import wrong_inputs
 import wrong_inputs_adapters
+import wrong_inputs_door
 import wrong_inputs_engines
 import wrong_inputs_fleet
 import wrong_inputs_models
@@ -20,6 +21,7 @@ from fleet.errors import Code
 WRONG = [
     *wrong_inputs.WRONG,
     *wrong_inputs_adapters.WRONG,
+    *wrong_inputs_door.WRONG,
     *wrong_inputs_engines.WRONG,
     *wrong_inputs_fleet.WRONG,
     *wrong_inputs_models.WRONG,

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.health import Answer, Check, Cluster, Contents, Deployed, Job, MacHealth, cluster_checks, evaluate
+from fleet.firewall import Filter, make_rules
+from fleet.health import Answer, Check, Cluster, Contents, Deployed, Job, MacHealth, cluster_checks, evaluate, lacks
 from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
-from fleet.settings import Fleet
+from fleet.settings import Application, Fleet
 
 FACTS = MacFacts.parse("")
 GB = 10**9
@@ -30,13 +31,15 @@ def well(fleet: Fleet) -> dict[str, MacHealth]:
         mac.name: MacHealth(
             facts=replace(FACTS, disk_free_bytes=50 * GB, disk_total_bytes=100 * GB, clock_epoch=1000),
             jobs=tuple(
-                Job(f"io.raylab.{job}", 100, 60.0) for job in (("store", "ray", "serve") if mac.is_head else ("ray",))
+                Job(f"io.raylab.{job}", 100, 60.0)
+                for job in (*(("store", "ray", "serve") if mac.is_head else ("ray",)), "gateway")
             ),
             versions={"python": "3.12.11", "ray": "2.59.0", "vllm": "0.27.1"},
             resolves=resolves,
             weights=frozenset({model.path}),
             memory_free_bytes=8 * GB,
             answer=Answer((model.id,), {model.id: 4}, 0.2),
+            filter=Filter(True, True, True, frozenset({make_rules(fleet, mac).digest}), True, True),
         )
         for mac in fleet.macs
     }
@@ -65,19 +68,22 @@ def test_a_well_fleet_has_no_wrong_check(fleet: Fleet) -> None:
         "weights",
         "disk",
         "memory",
+        "firewall",
         "generation",
         "versions",
         "clocks",
     }
 
 
+DOOR = Job("io.raylab.gateway", 9, 60.0)
 MAC_FAULTS = {
-    "jobs": ({"jobs": (Job("io.raylab.ray", None, 0, "78: EX_CONFIG"),)}, "io.raylab.ray does not run"),
-    "jobs, restarting": ({"jobs": (Job("io.raylab.ray", 7, 3.0),)}, "has run for only 3 s"),
+    "jobs": ({"jobs": (Job("io.raylab.ray", None, 0, "78: EX_CONFIG"), DOOR)}, "io.raylab.ray does not run"),
+    "jobs, restarting": ({"jobs": (Job("io.raylab.ray", 7, 3.0), DOOR)}, "has run for only 3 s"),
     "names": ({"resolves": {}}, "resolves to nothing instead of 10.77.0.1"),
     "weights": ({"weights": frozenset()}, "missing: "),
     "memory": ({"memory_free_bytes": GB // 2}, "0.5 GB free"),
     "generation": ({"answer": Answer(error="http://10.77.0.12:8000/v1: refused")}, "refused"),
+    "firewall": ({"filter": Filter(evaluated=True, lasting=True)}, "pf is off, so strangers reach every port"),
     "versions": ({"versions": {"python": "3.12.10", "ray": "2.59.0", "vllm": "0.27.1"}}, "beta: 3.12.10"),
     "disk": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=100 * GB, clock_epoch=1000)}, "1 of 100"),
     "clocks": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=GB, clock_epoch=1060)}, "within 60 s"),
@@ -109,14 +115,14 @@ def test_missing_replicas_and_entries(fleet: Fleet) -> None:
     seen = {"llm": Deployed("UNHEALTHY", 2), "model:tiny": Deployed("DEPLOY_FAILED", 0, "no such file")}
     found = wrong(fleet, well(fleet), replace(cluster(fleet), applications=seen))
     assert [(check.name, check.found) for check in found] == [
-        ("Serve", "tiny: 0 of 3 replicas, DEPLOY_FAILED: no such file; 2 of 3 Macs take requests, UNHEALTHY")
+        ("Serve", "tiny: 0 of 3 replicas, DEPLOY_FAILED: no such file; entry: 2 of 3 Macs take requests, UNHEALTHY")
     ]
 
 
 def test_a_config_that_was_not_applied(fleet: Fleet) -> None:
     found = wrong(fleet, well(fleet), replace(cluster(fleet), applications={}))
     assert [check.found for check in found] == [
-        "tiny: 0 of 3 replicas, not applied; 0 of 3 Macs take requests, not applied"
+        "tiny: 0 of 3 replicas, not applied; entry: 0 of 3 Macs take requests, not applied"
     ]
 
 
@@ -129,6 +135,40 @@ def test_what_serve_has_of_each_model(fleet: Fleet) -> None:
         if check.name == "Serve"
     ]
     assert (none.ok, none.found) == (True, "no models")
+
+
+def test_the_users_own_applications_are_judged_too(fleet: Fleet) -> None:
+    own = replace(fleet, applications=(Application("rerank", "/rerank", "rerank:app"),))
+    seen = cluster(own)
+    assert [check.found for check in wrong(own, well(own), seen)] == ["rerank: not applied"]
+    failed = {**seen.applications, "rerank": Deployed("DEPLOY_FAILED", 0, "No module named 'torch'")}
+    (check,) = wrong(own, well(own), replace(seen, applications=failed))
+    assert (check.name, check.found) == ("Serve", "rerank: DEPLOY_FAILED: No module named 'torch'")
+    right = replace(seen, applications={**seen.applications, "rerank": Deployed("RUNNING", 2)})
+    assert wrong(own, well(own), right) == []
+    assert "tiny × 3, rerank" in {check.found for check in cluster_checks(own, make_plan(own, {}), right)}
+
+
+def test_what_is_lacking_and_what_of_it_has_failed(fleet: Fleet) -> None:
+    own = replace(fleet, applications=(Application("rerank", "/rerank", "rerank:app"),))
+    seen = cluster(own)
+    nodes = {ip: resources for ip, resources in seen.nodes.items() if ip != "10.77.0.13"}
+    applications = {
+        "llm": Deployed("RUNNING", 2),
+        "model:tiny": Deployed("DEPLOYING", 2),
+        "rerank": Deployed("DEPLOY_FAILED"),
+    }
+    found = replace(seen, nodes=nodes, applications=applications)
+    assert [(lack.name, lack.failed) for lack in lacks(own, make_plan(own, {}), found)] == [
+        ("Ray nodes", False),
+        ("tiny", False),
+        ("entry", False),
+        ("rerank", True),
+    ]
+    # A Mac that may be missing leaves the rest to be asked for.
+    without = lacks(own, make_plan(own, {}), found, frozenset({"gamma"}))
+    assert [lack.name for lack in without] == ["tiny", "rerank"]
+    assert [str(lack) for lack in lacks(own, make_plan(own, {}), Cluster(error="refused"))] == ["Ray nodes: refused"]
 
 
 def test_a_head_that_does_not_answer(fleet: Fleet) -> None:
@@ -180,3 +220,20 @@ def test_a_folder_without_a_manifest_is_wrong(fleet: Fleet) -> None:
     [check] = reread(fleet, replace(FOLDER, files=None))
     assert not check.ok
     assert "no manifest" in check.found
+
+
+def test_macs_in_two_clusters_are_told_as_such_and_not_what_each_of_them_lacks(fleet: Fleet) -> None:
+    between = "beta in the Ray cluster of alpha, port 6879"
+    checks = evaluate(fleet, make_plan(fleet, {}), well(fleet), Cluster(error="no answer"), between=between)
+    [check] = [check for check in checks if not check.ok]
+    assert (check.name, check.found) == ("Ray cluster", between)
+    assert "deploy/upgrade.py" in check.fix
+
+
+def test_a_head_that_gives_no_answer_says_what_does_not_heal_meanwhile(fleet: Fleet) -> None:
+    seen = {name: mac for name, mac in well(fleet).items() if name != "alpha"}
+    checks = evaluate(fleet, make_plan(fleet, {}), seen, None, ["alpha"])
+    [check] = [check for check in checks if not check.ok]
+    assert (check.name, check.mac) == ("reachable", "alpha")
+    assert "the others serve on by themselves, but nothing heals" in check.found
+    assert check.fix.endswith("make another Mac the head")

@@ -51,6 +51,7 @@ SECTIONS = {
     "firewall": FIREWALL.format("disabled", 0),
     "power": PMSET,
     "login": "Remote Login: On\n",
+    "draining": "",
     "installed": "/opt/raylab/releases/0123456789ab/complete\n/opt/raylab/weights/tiny/abcdef012345/\n",
 }
 
@@ -81,6 +82,7 @@ def test_a_whole_mac() -> None:
         sleep=0,
         autorestart=1,
         remote_login=True,
+        draining=False,
         wired_limit_mb=0,
         installed=frozenset({"releases/0123456789ab", "weights/tiny/abcdef012345"}),
     )
@@ -100,6 +102,10 @@ def test_a_mac_that_tells_nothing() -> None:
 def test_every_command_may_fail() -> None:
     for name in SECTIONS:
         MacFacts.parse(output(**{name: ""}))
+
+
+def test_a_mac_in_its_turn_says_so() -> None:
+    assert MacFacts.parse(output(draining="/opt/raylab/state/draining\n")).draining
 
 
 def test_a_host_name_that_is_not_set_is_none() -> None:

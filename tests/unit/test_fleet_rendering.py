@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from fleet_project import Project
 
-from fleet.jobs import job, jobs
+from fleet.firewall import reached_by
+from fleet.gateway import GRACE_S, caddyfile, check_seconds, settle_seconds
+from fleet.jobs import gateway_job, job, jobs
 from fleet.layout import LABELS, log_path, plist_path, weights_dir
 from fleet.memory import usable_bytes
 from fleet.names import hosts_block
@@ -43,9 +45,14 @@ def test_the_port_table_has_no_doubles_and_stays_clear_of_ephemeral_ports() -> N
 
 def test_the_page_of_ports_is_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "ports.md").read_text()
-    rows = [f"| `{entry.name}` | {entry.default} | {entry.metadata['doc']} |" for entry in fields(Ports)]
+    rows = [
+        f"| `{entry.name}` | {entry.default} | {entry.metadata['doc']} | {reached_by(entry.name)} |"
+        for entry in fields(Ports)
+    ]
     assert [line for line in page.splitlines() if line.startswith("| `")] == rows
     assert f"| {RING_PORT}–{RING_LAST} |" in page
+    two = Ports().moved(1)
+    assert f"`gcs` {two.gcs},\n`serve_http` {two.serve_http}, workers {two.worker_min}–{two.worker_max}" in page
 
 
 def test_every_slot_has_ports_for_a_group() -> None:
@@ -108,11 +115,12 @@ def test_the_environment_of_a_worker(fleet: Fleet) -> None:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "604800",
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",
         "RAY_num_workers_soft_limit": "1",
         "RAYLAB_RAY_TEMP": "/opt/raylab/ray/tmp",
+        "RAYLAB_DRAINING": "/opt/raylab/state/draining",
         "RAY_memory_monitor_refresh_ms": "0",
         "RAY_ROTATION_MAX_BYTES": "67108864",
         "RAY_ROTATION_BACKUP_COUNT": "4",
@@ -157,6 +165,7 @@ def test_every_port_of_the_table_is_used(fleet: Fleet, project: Project) -> None
             *ray_environment(fleet, head, fleet.release(head)).values(),
             store_config(fleet),
             str(serve_config(fleet, make_plan(fleet, {}))),
+            caddyfile(fleet, head, ()),
         ]
     )
     ports = fleet.ports
@@ -210,7 +219,7 @@ def test_the_hosts_file(fleet: Fleet) -> None:
 def test_which_jobs_a_mac_has(fleet: Fleet) -> None:
     release = fleet.release(fleet.head)
     assert tuple(each.label for each in jobs(fleet, fleet.head, release)) == LABELS
-    assert [each.label for each in jobs(fleet, fleet.mac("beta"), release)] == ["io.raylab.ray"]
+    assert [each.label for each in jobs(fleet, fleet.mac("beta"), release)] == ["io.raylab.ray", "io.raylab.gateway"]
     assert job(fleet, fleet.head, release, "io.raylab.serve").label == "io.raylab.serve"
     with pytest.raises(KeyError):
         job(fleet, fleet.mac("beta"), release, "io.raylab.serve")
@@ -219,7 +228,7 @@ def test_which_jobs_a_mac_has(fleet: Fleet) -> None:
 def test_the_plist_of_ray(fleet: Fleet) -> None:
     mac = fleet.mac("beta")
     release = fleet.release(mac)
-    (ray,) = jobs(fleet, mac, release)
+    ray, _ = jobs(fleet, mac, release)
     assert ray.path == "/Library/LaunchDaemons/io.raylab.ray.plist"
     assert ray.plist == {
         "Label": "io.raylab.ray",
@@ -239,8 +248,27 @@ def test_the_plist_of_ray(fleet: Fleet) -> None:
     }
 
 
+def test_the_door_s_plist_names_no_release(fleet: Fleet, project: Project) -> None:
+    release = fleet.release(fleet.head)
+    door = gateway_job(release)
+    program = f"/opt/raylab/gateway/{'a' * 12}/caddy"
+    assert door.plist["ProgramArguments"][:3] == [program, "run", "--config"]
+    assert release.id not in str(door.plist)
+    assert door.plist["ExitTimeOut"] > GRACE_S
+    project.locks("locks/linux-64", ray="2.60.0")
+    other = project.load()
+    assert gateway_job(other.release(other.head)) == door
+    assert other.release(other.head).id != release.id
+
+
+def test_doors_ask_the_macs_of_a_large_fleet_less_often(fleet: Fleet) -> None:
+    many = replace(fleet, macs=tuple(replace(fleet.head, name=str(number)) for number in range(50)))
+    assert (check_seconds(fleet), check_seconds(many)) == (2, 10)
+    assert settle_seconds(many) >= 2 * check_seconds(many)
+
+
 def test_the_plists_of_store_and_serve(fleet: Fleet) -> None:
-    store, _, serve = jobs(fleet, fleet.head, fleet.release(fleet.head))
+    store, _, serve, _ = jobs(fleet, fleet.head, fleet.release(fleet.head))
     assert store.plist["ProgramArguments"] == [
         "/opt/raylab/libexec/raylab-store",
         "/opt/raylab/etc/store.conf",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import pytest
 
 LIBEXEC = Path(__file__).resolve().parents[2] / "templates" / "libexec"
@@ -92,6 +94,43 @@ def test_the_wrapper_its_parents_and_its_children_stay() -> None:
     me = seen(ME, f"{ENV}/bin/python -I /opt/raylab/libexec/raylab_ray.py", 50, executable=PYTHON)
     child = seen(51, f"{ENV}/bin/python -c pass", ME, executable=PYTHON)
     assert wrapper.leftovers([shell, me, child], ME, USER) == []
+
+
+OTHER_TEMP = "/opt/raylab/ray/tmp2"
+ANOTHER = f"{ENV}/bin/python -I /opt/raylab/next/libexec/raylab_ray.py --head"
+
+
+def beside(*processes: object) -> list[int]:
+    """The pids that the wrapper would end, with the wrapper of another cluster's node running."""
+    me = seen(ME, f"{ENV}/bin/python -I /opt/raylab/libexec/raylab_ray.py", executable=PYTHON)
+    other = wrapper.Seen(70, 1, USER, PYTHON, tuple(ANOTHER.split(" ")), OTHER_TEMP)
+    return [each.pid for each in wrapper.leftovers([me, other, *processes], ME, USER, "/opt/raylab/ray/tmp")]
+
+
+def orphan(pid: int, temp: str) -> object:
+    return wrapper.Seen(pid, 1, USER, PYTHON, ("VLLM::EngineCore",), temp)
+
+
+def test_the_node_of_another_cluster_is_left_alone_with_its_orphans() -> None:
+    child = seen(71, "ray::ServeController", 70)
+    assert beside(child, orphan(72, OTHER_TEMP), seen(73, "/usr/bin/cc x.c", 72)) == []
+
+
+def test_of_two_clusters_the_leftovers_of_its_own_go_and_those_that_nothing_tells_of() -> None:
+    assert beside(orphan(72, "/opt/raylab/ray/tmp"), orphan(73, ""), orphan(74, OTHER_TEMP)) == [72, 73]
+
+
+def test_what_a_cluster_has_left_that_has_no_node_here_any_more_goes() -> None:
+    assert ended(orphan(72, OTHER_TEMP)) == [72]
+
+
+def test_the_folder_of_a_node_is_told_by_the_environment_or_the_command() -> None:
+    raylet = [RAYLET, f"--raylet_socket_name={OTHER_TEMP}/session_2026-01-01_00-00-00_1_1/sockets/raylet"]
+    with subprocess.Popen(["/bin/sleep", "60"], env={"RAYLAB_RAY_TEMP": OTHER_TEMP}) as process:
+        assert wrapper._temp(psutil.Process(process.pid), ()) == OTHER_TEMP
+        process.kill()
+    assert wrapper._temp(psutil.Process(), raylet) == OTHER_TEMP
+    assert wrapper._temp(psutil.Process(), ["ray::IDLE"]) == ""
 
 
 def test_strangers_stay() -> None:

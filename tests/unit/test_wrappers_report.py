@@ -18,7 +18,13 @@ _spec.loader.exec_module(report)
 
 
 def node(ip: str, state: str, **resources: float) -> dict[str, object]:
-    return {"node_ip": ip, "state": state, "is_head_node": False, "resources_total": resources}
+    return {
+        "node_ip": ip,
+        "node_id": f"{ip} {state}",
+        "state": state,
+        "is_head_node": False,
+        "resources_total": resources,
+    }
 
 
 def test_the_living_node_of_an_address_counts() -> None:
@@ -26,16 +32,17 @@ def test_the_living_node_of_an_address_counts() -> None:
     found = report.nodes({"data": {"result": {"result": rows}}})
     assert [(entry["ip"], entry["state"]) for entry in found] == [("10.0.0.1", "DEAD"), ("10.0.0.2", "ALIVE")]
     assert found[1]["resources"] == {"mlx": 1.0}
+    assert found[1]["id"] == "10.0.0.2 ALIVE"
 
 
 def test_applications_keep_what_health_needs() -> None:
-    replica = {"node_ip": "10.0.0.1", "state": "RUNNING", "pid": 7, "log_file_path": "/x"}
+    replica = {"node_ip": "10.0.0.1", "node_id": "a1", "state": "RUNNING", "pid": 7, "log_file_path": "/x"}
     deployment = {"status": "HEALTHY", "target_num_replicas": 2, "replicas": [replica], "message": ""}
     answer = {"applications": {"llm": {"status": "RUNNING", "message": "", "deployments": {"M": deployment}}}}
     assert report.applications(answer)["llm"]["deployments"]["M"] == {
         "status": "HEALTHY",
         "target": 2,
-        "replicas": [{"ip": "10.0.0.1", "state": "RUNNING", "pid": 7}],
+        "replicas": [{"ip": "10.0.0.1", "node": "a1", "state": "RUNNING", "pid": 7}],
     }
 
 

@@ -151,4 +151,22 @@ WRONG = [
         "inventory/group_data/all.py:1: thunderbolt: this belongs to one Mac and cannot be given to "
         "all. Write it beside the Mac's name in inventory/lab.py, not for the group `all`.",
     ),
+    # The firewall
+    Wrong(
+        "a firewall that is neither on nor off",
+        setting('firewall = "on"'),
+        'inventory/group_data/all.py:1: firewall: "on" is not True or False. For example False.',
+    ),
+    Wrong(
+        "a name that the firewall shall let in",
+        setting('allow = ["prometheus.local"]'),
+        'inventory/group_data/all.py:1: allow: "prometheus.local" is neither an address nor a network. '
+        'Write one such as "192.168.1.5" or "192.168.1.0/24".',
+    ),
+    Wrong(
+        "a network with an address in it",
+        setting('allow = ["fd00::/8", "192.168.1.5/24"]'),
+        'inventory/group_data/all.py:1: allow: "192.168.1.5/24" is neither an address nor a network. '
+        'Write one such as "192.168.1.5" or "192.168.1.0/24".',
+    ),
 ]

@@ -9,7 +9,7 @@ WRONG = [
     Wrong(
         "a port outside the range",
         setting('ports = {"serve_http": 80}'),
-        "inventory/group_data/all.py:1: ports.serve_http: port 80 is outside 1024 to 49151. "
+        "inventory/group_data/all.py:1: ports.serve_http: port 80 is outside 1024 to 48651. "
         "Below, only root may listen; above, macOS hands ports out by itself.",
     ),
     Wrong(
@@ -28,6 +28,24 @@ WRONG = [
         setting('ports = {"worker_min": 9990}'),
         "inventory/group_data/all.py:1: ports.ray_client: "
         "port 10001 is also inside the worker ports 9990–10299. Choose a free one.",
+    ),
+    Wrong(
+        "a port that another one has on the other side",
+        setting('ports = {"door": 8500}'),
+        "inventory/group_data/all.py:1: ports.door: port 8500 is also `serve_http` of side two, "
+        "which is 500 above that of side one. Choose a free one.",
+    ),
+    Wrong(
+        "a port that is in the worker range on the other side",
+        setting('ports = {"serve_http": 9700}'),
+        "inventory/group_data/all.py:1: ports.serve_http: port 9700 is also "
+        "inside the worker ports 10100–10299, as it is 500 higher on side two. Choose a free one.",
+    ),
+    Wrong(
+        "a worker range that reaches into that of the other side",
+        setting('ports = {"worker_max": 10600}'),
+        "inventory/group_data/all.py:1: ports.worker_max: port 10600 is also "
+        "inside the worker ports of side two, which begin 500 above those of side one. Choose a free one.",
     ),
     Wrong(
         "a port of groups of Macs",
@@ -63,7 +81,7 @@ WRONG = [
         "a temp dir too long for sockets",
         setting('ray_temp_dir = "/opt/raylab/a-folder-with-quite-a-long-name"'),
         'inventory/group_data/all.py:1: ray_temp_dir: "/opt/raylab/a-folder-with-quite-a-long-name" '
-        "is 43 bytes long; sockets below it leave room for 41. "
+        "is 43 bytes long; sockets below it leave room for 40. "
         "Choose a shorter one, such as /opt/raylab/ray/tmp.",
     ),
     Wrong(

@@ -1,0 +1,1 @@
+"""What clients see while something is done to a fleet."""

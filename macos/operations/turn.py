@@ -1,0 +1,27 @@
+"""What a Mac's turn in a roll does to its disk: a flag for the doors, and a copy of what its jobs were started from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyinfra.api.command import StringCommand
+
+from macos.facts.launchd import plist_path
+from macos.shell import script_command
+
+
+def command(verb: str, state: str, copied: Sequence[str] = (), label: str = "", digest: str = "") -> StringCommand:
+    """One of `flag`, `unflag`, `keep`, `swap`, `restore`; `state` is raylab's folder for what is not configuration.
+
+    `copied` are the files and folders that belong to what can be gone back to. `digest` is what the job `label` was
+    started with: only a plist that says the same is worth keeping.
+    """
+    variables = {
+        "state": state,
+        "previous": f"{state}/previous",
+        "older": f"{state}/older",
+        "copied": "\n".join(copied),
+        "plist": plist_path(label),
+        "digest": digest,
+    }
+    return script_command(["files", "turn"], [[verb]], [verb], variables)

@@ -1,0 +1,126 @@
+"""The door on every Mac: certificates, API keys, and Caddy in front of every Mac's Serve."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gevent.lock import RLock
+from pyinfra.api.deploy import deploy
+from pyinfra.context import host
+
+from depot.keys import key_hashes, key_path
+from depot.secrets import DOOR_CA, DoorFiles, door_files
+from fleet import gateway, layout
+from fleet.jobs import gateway_job
+from fleet.settings import Fleet, Mac
+from macos.facts.running import Running
+from macos.operations import files, launchd
+from macos.operations import gateway as caddy
+from macos.operations.files import Directory, TextFile
+from roles.context import everyone, the_fleet, the_release, this_mac
+from roles.jobs import turn_over
+
+# The parts of all Macs make the same files.
+_making = RLock()
+
+
+@deploy("Door")
+def door() -> None:
+    """Caddy with this Mac's configuration. A new one is loaded while requests go on; nothing restarts for it."""
+    fleet, mac = the_fleet(), this_mac()
+    shown = certificate(mac)
+    reads = [shown.cert, shown.key] if shown else []
+    with _making:
+        keys = key_hashes(secrets(), fleet.api_keys)
+    config = gateway.caddyfile(fleet, mac, keys, reads)
+    program = gateway.program(the_release())
+    caddy.kept(program, f"{layout.env_dir(the_release().id)}/bin/caddy", name="Caddy")
+    files.tree(
+        name="Files of the door",
+        directories=[Directory(layout.GATEWAY_STATE, layout.ACCOUNT, layout.ACCOUNT, "0750")],
+        files=[
+            *(_closed(path, text) for path, text in zip((layout.DOOR_CERT, layout.DOOR_KEY), reads, strict=False)),
+            # Hashes of keys are nobody's business either.
+            _closed(layout.GATEWAY_CONFIG, config),
+        ],
+    )
+    _job()
+    caddy.loaded(
+        layout.GATEWAY_LABEL,
+        f"http://{mac.node_ip}:{fleet.ports.door_ready}{gateway.CONFIG_PATH}",
+        gateway.digest(config),
+        layout.log_path(layout.GATEWAY_LABEL),
+        name="Configuration of the door",
+    )
+    caddy.alone(program, name="No Caddy that nothing uses")
+
+
+def _job() -> None:
+    """One door after the other where doors restart, as only another Caddy makes them: clients find one that is open."""
+    restarting = [mac.name for mac in the_fleet().macs if _restarts(mac)]
+    if host.name not in restarting:
+        launchd.job(layout.GATEWAY_LABEL, gateway_job(the_release()).plist, name=layout.GATEWAY_LABEL)
+    for name in host.loop(restarting):  # type: ignore[no-untyped-call]
+        if host.name == name:
+            launchd.job(layout.GATEWAY_LABEL, gateway_job(the_release()).plist, name=f"Door of {name}")
+        turn_over(name=f"Door of {name} is open again")
+
+
+def _restarts(mac: Mac) -> bool:
+    """Whether a door that is open now is one of another Caddy."""
+    found = everyone(Running, _door).get(mac.name)
+    now = found.digests.get(layout.GATEWAY_LABEL) if found else None
+    plist = launchd.job_plist(layout.GATEWAY_LABEL, gateway_job(the_fleet().release(mac)).plist)
+    return now is not None and now != plist["EnvironmentVariables"][launchd.DIGEST]
+
+
+def _door() -> dict[str, Any]:
+    return {"labels": [layout.GATEWAY_LABEL]}
+
+
+def _closed(path: str, content: str) -> TextFile:
+    return TextFile(path, content, group=layout.ACCOUNT, mode="0640", secret=True)
+
+
+def secrets() -> Path:
+    """The folder of the fleet's secrets."""
+    return Path(the_fleet().secrets).expanduser()
+
+
+def certificate(mac: Mac) -> DoorFiles | None:
+    """What the door of a Mac shows its clients: the user's, or its own; None where it speaks no TLS."""
+    fleet = the_fleet()
+    if not gateway.is_encrypted(fleet):
+        return None
+    if isinstance(fleet.tls, dict):
+        return DoorFiles(Path(fleet.tls["certificate"]).read_text(), Path(fleet.tls["key"]).read_text())
+    with _making:
+        return door_files(secrets(), fleet.name, mac.name, gateway.names(fleet, mac))
+
+
+def trusted(fleet: Fleet) -> Path | None:
+    """The file by which a client knows the door; None where it speaks no TLS."""
+    if isinstance(fleet.tls, dict):
+        return Path(fleet.tls["certificate"])
+    return Path(fleet.secrets).expanduser() / DOOR_CA if gateway.is_encrypted(fleet) else None
+
+
+def key_file(fleet: Fleet) -> Path:
+    """The file of the first API key."""
+    return key_path(Path(fleet.secrets).expanduser(), fleet.api_keys[0])
+
+
+@cache
+def client_context(trust: Path) -> ssl.SSLContext:
+    """For asking a door by its address.
+
+    A certificate of the user's own need not name the address: exactly that one is expected then.
+    """
+    context = ssl.create_default_context(cafile=str(trust))
+    if trust.name != DOOR_CA:
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

@@ -1,0 +1,138 @@
+"""One run at a time changes a Mac. A second one is told who runs what, and ends before it touches anything."""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import os
+import shlex
+import socket
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from gevent.lock import RLock
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.context import host, state
+
+from depot.fanout.channel import ProcessChannel, SshChannel
+from fleet import layout
+from macos import lease
+from macos.connector import MacConnector
+from macos.lease import Holder, Lease, Taken, hold_command
+from macos.quiet import Commands, mac_operation
+from roles import announce
+from roles.context import command, the_fleet
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+# The exit status of a run that may not change the Macs now.
+STATUS = 3
+
+_held: dict[str, Lease] = {}
+_refused: dict[str, str] = {}
+"""Macs that cannot be held by anybody, with the reason: they fail alone."""
+_taking = RLock()
+
+
+@mac_operation("The hold of this run")
+def taken() -> Commands:
+    """This run holds every Mac of it until it ends; when another one holds any, it ends here with status 3.
+
+    The first operation of whatever changes a Mac. Nothing is held while pyinfra only prepares.
+    """
+    if not state.is_executing:
+        host.noop("held while the run changes something")
+        return
+    with _taking:
+        if not (_held or _refused):
+            _take_all()
+    if host.name in _refused:
+        yield FunctionCommand(_fail, [], {})
+
+
+def let_go(mac: Host) -> None:
+    """The Mac is about to restart, which ends every hold on it."""
+    _fence(mac, None)
+    _held.pop(mac.name).release()
+
+
+def take_again(mac: Host) -> bool:
+    """This run holds the Mac as before `let_go`; False when it cannot. Ends the run when another one has it by now."""
+    _refused.pop(mac.name, None)
+    _take(mac, "Nothing more is done.")
+    return mac.name in _held or _fail(state, mac)
+
+
+def _take_all() -> None:
+    """In the inventory's order, so that of two runs at the same moment one gets all."""
+    atexit.register(_release_all)
+    place = [mac.name for mac in the_fleet().macs]
+    for mac in sorted(state.inventory.get_active_hosts(), key=lambda mac: place.index(mac.name)):
+        _take(mac, "No Mac was touched.")
+
+
+def _take(mac: Host, otherwise: str) -> None:
+    """Hold one Mac; when somebody else does, tell `otherwise` too, and end the run."""
+    try:
+        hold = Lease(_line(mac), lambda reason: _lost(mac.name, reason))
+    except Taken as taken:
+        _others(mac.name, taken.holder, otherwise)
+    except (OSError, SSHException) as error:
+        _refused[mac.name] = str(error)
+    else:
+        _held[mac.name] = hold
+        _fence(mac, hold)
+
+
+def _line(mac: Host) -> ProcessChannel | SshChannel:
+    holder = hold_command(layout.LOCK, _this_run())
+    if isinstance(mac.connector, SSHConnector):
+        transport = mac.connector.client.get_transport() if mac.connector.client else None
+        if transport is None:
+            raise OSError("its SSH connection is closed")
+        return SshChannel(transport, holder)
+    return ProcessChannel(shlex.split(holder))
+
+
+def _this_run() -> Holder:
+    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    return Holder(who, command(), time.strftime("%Y-%m-%d %H:%M:%S %z"))
+
+
+def _fence(mac: Host, hold: Lease | None) -> None:
+    """Over SSH nothing reaches a Mac any more that this run does not hold."""
+    if isinstance(mac.connector, MacConnector):
+        mac.connector.lease = hold
+
+
+def _others(name: str, holder: Holder, otherwise: str) -> NoReturn:
+    announce.say(
+        f"error: {name}: {holder}. {otherwise}",
+        "Wait for the end of that run, or end it there with Ctrl-C. A Mac is free as soon as its run has ended, and "
+        f"{lease.LEASE_S:.0f} s after it has heard from it last.",
+    )
+    announce.end(STATUS)
+
+
+def _lost(name: str, reason: str) -> NoReturn:
+    announce.say(
+        f"error: {name} is not held by this run any more: {reason}. Others may change it now, so nothing more is done.",
+        "Run it again: what is right stays untouched.",
+    )
+    # Not as a run ends otherwise: pyinfra would first wait for what it is about.
+    os._exit(STATUS)
+
+
+def _release_all() -> None:
+    for hold in _held.values():
+        hold.release()
+
+
+def _fail(state: State, host: Host) -> bool:
+    host.log_styled(f"cannot be held for this run: {_refused[host.name]}", fg="red", log_func=logger.error)
+    return False

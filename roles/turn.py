@@ -1,0 +1,326 @@
+"""A Mac's turn in a roll: drained, switched, gated; and put back on what it ran before when that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import gevent
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.context import host, state
+
+from fleet import layout
+from fleet.gateway import settle_seconds
+from fleet.settings import Fleet
+from fleet.sides import view
+from fleet.upgrade import missing_on, pace
+from macos.facts.report import MacReport
+from macos.facts.running import Generations, Kept, KeptJobs, Ongoing, Running, Tried
+from macos.operations import files, launchd, turn
+from macos.operations.files import TextFile
+from macos.quiet import Commands, MacOperation, mac_operation
+from roles import announce, ray, serve, sides
+from roles.context import joined, on, reached, the_fleet, the_release
+from roles.report import seen_by_head
+from roles.serve import PATIENCE_S
+
+if TYPE_CHECKING:
+    from pyinfra.api.arguments import ConnectorArguments
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+# What a request may take that has begun when the turn comes: a long answer of a large model. Then it is cut off.
+DRAIN_S = 1800
+# Until Ray's figures of what goes on, which are up to 10 s old, are of a time when all had been told.
+FIGURES_S = 20
+# Serve tries again at once. What has failed for so long goes on failing, whatever the size of the model: large ones
+# take long to load, but they do not fail at it again and again.
+FAILING_S = 60
+POLL_S, SAY_EVERY_S = 2, 15
+SUDO: ConnectorArguments = {"_sudo": True}
+
+
+@mac_operation("turn.taken")
+def taken() -> Commands:
+    """This Mac runs what the settings say, and serves; else it is back on what it ran before, and the run fails."""
+    changes = any(True for step in _steps() for _ in step())
+    if not changes and not host.get_fact(MacReport).draining:
+        host.noop("it runs what the settings say")
+        return
+    yield FunctionCommand(_take, [changes], {})
+
+
+@mac_operation("turn.back")
+def back() -> Commands:
+    """This Mac runs again what it ran before its last turn."""
+    mac = reached(host.name)
+    if mac and _kept(mac):
+        yield FunctionCommand(_go_back, [], {})
+    else:
+        host.noop("nothing else is kept to go back to")
+
+
+@mac_operation("turn.drained")
+def drained() -> Commands:
+    """This Mac gets no requests any more, and has finished those that it had."""
+    if not host.get_fact(Running, labels=[layout.RAY_LABEL]).digests:
+        host.noop("Ray does not run")
+        return
+    yield FunctionCommand(drain, [], {})
+
+
+@mac_operation("turn.opened")
+def opened() -> Commands:
+    """This Mac gets requests. Only a roll that was interrupted leaves one that does not."""
+    if not host.get_fact(MacReport).draining:
+        host.noop("it gets requests")
+        return
+    yield FunctionCommand(_open, [], {})
+
+
+def _steps() -> list[Callable[[], Commands]]:
+    """What makes this Mac's part of the cluster what the settings say, step by step: each looks at the Mac anew."""
+    steps: list[Callable[[], Commands]] = []
+    leaves = sides.crosses(host.name)
+    if leaves:
+        # First, so that the cluster that is coming is without its head for a short while only.
+        steps += [partial(_inner(launchd.absent), label) for label in reversed(layout.CLUSTER_LABELS)]
+        steps.append(_inner(sides.stopped))
+    for label, read in ray.reads().items():
+        steps += _job(label, read)
+    if leaves and the_fleet().mac(host.name).is_head:
+        steps.append(partial(_inner(files.tree), files=[serve.config()]))
+        steps += _job(layout.SERVE_LABEL, serve.programs())
+    return steps
+
+
+def _job(label: str, read: Sequence[TextFile]) -> list[Callable[[], Commands]]:
+    depends = [file.content for file in read]
+    return [partial(_inner(files.tree), files=read), partial(_inner(launchd.job), label, ray.plist(label), depends)]
+
+
+def _inner(operation: MacOperation) -> Callable[..., Commands]:
+    """An operation's commands, for those who run them within an operation of theirs."""
+    inner: Callable[..., Commands] = operation._inner  # type: ignore[attr-defined]  # pyinfra's way to nest operations
+    return inner
+
+
+def _take(state: State, host: Host, changes: bool) -> bool:
+    """The whole turn. On failure the Mac is back on what it ran before, as far as that serves."""
+    before = _tried(host, _models(host), patient=False)
+    if not _drained(host):
+        let_in(state, host)
+        return False
+    if changes and (loaded := _loaded(host)) and not _run(host, _on_disk("keep", loaded)):
+        let_in(state, host)
+        return _fail(host, "nothing was changed, as what it runs could not be kept")
+    _tell(host, f"switches to release {_release(host)}")
+    with on(host):
+        steps = _steps()
+    if _done(host, steps) and _serves(host, the_fleet()) and _gate(host, before):
+        return let_in(state, host)
+    if not _kept(host):
+        return _left_out(host, "nothing else is kept to go back to")
+    old = view(the_fleet(), joined(host).kept)
+    if old is None:
+        return _left_out(host, "the head of the Ray cluster that it has left is no Mac of the fleet any more")
+    _fail(host, "goes back to what it ran before")
+    # What has failed is still said for a while.
+    if _laid(host, "restore") and _done(host, [_inner(sides.started)]) and _serves(host, old, patient=True):
+        _fail(host, "serves again as before; the roll stops here, and the other Macs stay as they are")
+        _fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=ray")
+        let_in(state, host)
+        return False
+    return _left_out(host, "does not serve as before either")
+
+
+def _go_back(state: State, host: Host) -> bool:
+    """The turn of a rollback."""
+    if _drained(host) and _laid(host, "swap") and _open(state, host):
+        return True
+    return _left_out(host, "has not gone back")
+
+
+def _left_out(host: Host, why: str) -> bool:
+    """Said of a Mac whose turn has ended badly."""
+    _fail(host, f"{why}; it gets no requests, and the others serve on")
+    return _fail(
+        host, f"see deploy/logs.py --limit {host.name} --data job=ray, mend it, and run the same command again"
+    )
+
+
+def _open(state: State, host: Host) -> bool:
+    """It gets requests once it serves them well."""
+    return _serves(host, the_fleet()) and _gate(host) and let_in(state, host)
+
+
+def _loaded(host: Host) -> str:
+    """What its Ray was started with; empty when there is none."""
+    with on(host):
+        running = host.get_fact(Running, labels=[layout.RAY_LABEL])
+    return str(running.digests.get(layout.RAY_LABEL, ""))
+
+
+def _kept(host: Host) -> bool:
+    """Whether it could go back to something else than it runs."""
+    with on(host):
+        kept = host.get_fact(Kept, path=f"{layout.PREVIOUS}{layout.plist_path(layout.RAY_LABEL)}")
+    return bool(kept) and kept != _loaded(host)
+
+
+def _laid(host: Host, verb: str) -> bool:
+    """What was kept is on the disk again, and loaded; a job that was not there then is gone."""
+    with on(host):
+        kept = host.get_fact(KeptJobs)
+    gone = [label for label in reversed(layout.CLUSTER_LABELS) if label not in kept]
+    if not (_done(host, [partial(_inner(launchd.absent), label) for label in gone]) and _run(host, _on_disk(verb))):
+        return False
+    again = [label for label in layout.CLUSTER_LABELS if label in kept]
+    return _done(host, [partial(_inner(launchd.reload), label) for label in again])
+
+
+def _done(host: Host, steps: Sequence[Callable[[], Commands]]) -> bool:
+    """Whether one step after the other ended well."""
+    for step in steps:
+        with on(host):
+            commands = list(step())
+        if not all(_run(host, command) for command in commands):
+            return False
+    return True
+
+
+def drain(state: State, host: Host) -> bool:
+    """As the operation `drained`, for those who do more in one."""
+    return _drained(host)
+
+
+def let_in(state: State, host: Host) -> bool:
+    """Doors and other Macs send it requests again, once it takes them."""
+    return _run(host, _on_disk("unflag"))
+
+
+def _drained(host: Host) -> bool:
+    """No door and no other Mac sends it anything any more, and what it had begun is done."""
+    mac, started = the_fleet().mac(host.name), time.monotonic()
+    if not _run(host, _on_disk("flag")):
+        return False
+    quiet, port = settle_seconds(the_fleet()) + FIGURES_S, sides.now(host.name).ports.metrics
+    _tell(host, "drains: it gets no new requests, and finishes those that it has")
+
+    def busy() -> str:
+        with on(host):
+            ongoing = host.get_fact(Ongoing, url=f"http://{mac.node_ip}:{port}/metrics")
+        waited = time.monotonic() - started
+        return f"{ongoing} requests go on" if ongoing else "" if waited > quiet else "the others are being told"
+
+    done = _until(host, busy, DRAIN_S, "drains")
+    if done:
+        _tell(host, f"drained after {time.monotonic() - started:.0f} s")
+    return done
+
+
+def _serves(host: Host, fleet: Fleet, patient: bool = False) -> bool:
+    """Ray has this Mac, under its node IP, and on it are all that the plan wants there. `patient` forgives errors.
+
+    `fleet` is on the side of the cluster that the Mac is to be in.
+    """
+    mac, failed = the_fleet().mac(host.name), [0.0]
+
+    def hopeless(_: str) -> bool:
+        # Serve tries for ever as long as another Mac has a replica that runs.
+        seen = seen_by_head(fleet).applications.values()
+        failing = not patient and any(mac.node_ip in each.failing for each in seen)
+        failed[0] = (failed[0] or time.monotonic()) if failing else 0.0
+        return failing and time.monotonic() - failed[0] > FAILING_S
+
+    def lacking() -> str:
+        return missing_on(announce.quiet_plan(), mac, seen_by_head(fleet))
+
+    return _until(host, lacking, PATIENCE_S, "starts", hopeless)
+
+
+def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
+    """Its own generations, asked on the Mac itself, are right, and as fast as those of the others or its own `before`.
+
+    An older Mac need not be as fast as the others, and a fleet may have no others.
+    """
+    models, before = _models(host), before or {}
+    mine = _tried(host, models)
+    # At once: there may be fifty of them.
+    others = [other for other in state.inventory.get_active_hosts() if other.name != host.name]
+    theirs = [task.get() for task in [gevent.spawn(_tried, other, models) for other in others]]
+    for model in models:
+        if mine[model].error:
+            return _fail(host, f"{model} does not answer on it: {mine[model].error}")
+        elsewhere = [found[model].seconds for found in theirs if not found[model].error]
+        earlier = [before[model].seconds] if model in before and not before[model].error else []
+        slow, told = pace(mine[model].seconds, elsewhere, earlier)
+        if slow:
+            return _fail(host, f"{model} has become slow: {told}")
+        _tell(host, f"{model} {told}")
+    return True
+
+
+def _models(host: Host) -> list[str]:
+    """What the settings want to be served on it."""
+    return [model.id for model in announce.quiet_plan().models_on(the_fleet().mac(host.name))]
+
+
+def _tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str, Tried]:
+    """What a Mac answers, asked on itself; `patient` waits for a Serve that is not there yet."""
+    with on(host):
+        url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
+        found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient)
+    return {model: found.get(model, Tried(0.0, "no answer")) for model in models}
+
+
+def _until(
+    host: Host,
+    objection: Callable[[], str],
+    patience: float,
+    what: str,
+    hopeless: Callable[[str], bool] = lambda _: False,
+) -> bool:
+    """Poll until nothing is objected any more, telling what is; False when that takes too long."""
+    started = said = time.monotonic()
+    while found := objection():
+        waited = time.monotonic() - started
+        if waited > patience or hopeless(found):
+            return _fail(host, f"{what}: not done after {waited:.0f} s: {found}")
+        if time.monotonic() - said >= SAY_EVERY_S:
+            said = time.monotonic()
+            _tell(host, f"{what}, {waited:.0f} s: {found}")
+        gevent.sleep(POLL_S)
+    return True
+
+
+def _on_disk(verb: str, digest: str = "") -> StringCommand:
+    copied = [layout.LIBEXEC, layout.STORE_CONFIG, layout.SERVE_CONFIG, *map(layout.plist_path, layout.CLUSTER_LABELS)]
+    return turn.command(verb, layout.STATE, copied, layout.RAY_LABEL, digest)
+
+
+def _release(host: Host) -> str:
+    with on(host):
+        return the_release().id
+
+
+def _run(host: Host, command: PyinfraCommand) -> bool:
+    """Whether it ended well; else what it said is shown."""
+    done = command.execute(state, host, SUDO)
+    status, output = done if isinstance(done, tuple) else (done, None)
+    if not status and output is not None:
+        for line in output.stderr_lines or output.stdout_lines:
+            _fail(host, line)
+    return bool(status)
+
+
+def _tell(host: Host, line: str) -> None:
+    host.log(line, logger.info)
+
+
+def _fail(host: Host, line: str) -> bool:
+    host.log_styled(line, fg="red", log_func=logger.error)
+    return False

@@ -1,0 +1,230 @@
+"""An upgrade of the fleet: what it changes, shown first; then one Mac after the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any, NoReturn
+
+from pyinfra.context import host
+
+from fleet.serve import application_name
+from fleet.settings import Mac
+from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, start_told
+from macos.facts.report import MacReport
+from macos.facts.running import Clusters, Starts
+from macos.facts.running import Running as RunningFact
+from roles import announce, ray, serve, sides, turn
+from roles.context import everyone, on, reached, the_fleet, this_mac
+from roles.jobs import stop_at_the_first, turn_over
+
+
+@cache
+def changes() -> tuple[Change, ...]:
+    """What becomes of each Mac of this run, in the order of their turns."""
+    fleet, found = the_fleet(), everyone(RunningFact, sides.running_arguments)
+    return tuple(_change(mac, found[mac.name]) for mac in order(fleet, sides.course().left) if mac.name in found)
+
+
+def _change(mac: Mac, found: Any) -> Change:  # noqa: ANN401
+    target = reached(mac.name)
+    if target is None:
+        raise RuntimeError(f"{mac.name} is not part of this run")
+    with on(target):
+        digests = {label: ray.digest(label, read) for label, read in ray.reads().items()}
+    release = found.release.rpartition("/")[2]
+    draining = everyone(MacReport)[mac.name].draining
+    return change(the_fleet(), mac, Running(release, found.digests, packages(found.files), draining), digests)
+
+
+def batch_size() -> int:
+    """How many Macs have their turn at once: `--data batch=2`; one by default."""
+    given = str(host.data.get("batch") or 1)
+    if not given.isdigit() or int(given) < 1:
+        _refuse(f"--data batch={given} is no number of Macs; write --data batch=2, or leave it out.")
+    return int(given)
+
+
+def turns() -> list[tuple[Mac, ...]]:
+    """The Macs that need a turn, as many at once as asked for; first, alone, those that serve nobody meanwhile."""
+    rolling = [each for each in changes() if each.rolls]
+    idle = [(each.mac,) for each in rolling if each.drains]
+    return [*idle, *batches([each.mac for each in rolling if not each.drains], batch_size(), sides.course().left)]
+
+
+def restarts_nobody() -> None:
+    """End the run, before any Mac is touched, when it would restart Ray on Macs that serve.
+
+    `--data at_once=1` does it all the same: on all Macs together, and nothing is served meanwhile.
+    """
+    rolling = [each for each in changes() if each.runs and each.restarts]
+    between = sides.under_way()
+    if not (rolling or between) or host.data.get("at_once") or _said("cluster"):
+        return
+    announce.say(*_lines(rolling))
+    announce.say(
+        "error: Ray would be restarted on these Macs, which serve. No Mac was touched."
+        if rolling
+        else f"error: {sides.not_whole(between)} No Mac was touched.",
+        "deploy/upgrade.py does it Mac by Mac, while the others serve.",
+        "deploy/cluster.py --data at_once=1 does it on all of them together; nothing is served for some minutes.",
+    )
+    announce.end(2)
+
+
+def announced() -> None:
+    """Show what the upgrade changes; end the run when it needs an interruption to which nobody has agreed."""
+    # For every Mac's part of the deploy, before it goes on.
+    sides.taken()
+    if _said("upgrade"):
+        return
+    _everybody("an upgrade")
+    course = sides.course()
+    if course.blocked:
+        _refuse(
+            f"{course.blocked}.",
+            "deploy/cluster.py --data at_once=1 does it on all Macs together; nothing is served for some minutes.",
+        )
+    announce.say("Upgrade:", *_lines(changes()))
+    if course.moving:
+        head, side = the_fleet().head.name, the_fleet().side
+        announce.say(f"They go over to another Ray cluster, whose head is {head}, on the ports of side {side}.")
+    if unserved := [*_unserved(), *_halved()]:
+        announce.say(*unserved)
+        if not _agreed():
+            _refuse("--data yes=1 says that this may be.")
+
+
+def _unserved() -> list[str]:
+    """What nobody serves while some Macs have their turn, in words."""
+    plan = announce.plan()
+    found = {model: names(batch) for batch in turns() for model in interrupted(plan, batch)}
+    seconds = _starts() if found else {}
+    return [
+        f"{model} is served by nobody else while {macs} has its turn: {start_told(seconds.get(model))}."
+        for model, macs in found.items()
+    ]
+
+
+def _starts() -> dict[str, float]:
+    """Seconds that each model's engine took to start, by id; only the Mac with Serve's controller knows some."""
+    found = {name: seconds for each in everyone(Starts, _metrics).values() for name, seconds in each.items()}
+    return {model.id: found[at] for model in the_fleet().models if (at := application_name(model)) in found}
+
+
+def _metrics() -> dict[str, Any]:
+    return {"url": f"http://{this_mac().node_ip}:{sides.now(host.name).ports.metrics}/metrics"}
+
+
+def _halved() -> list[str]:
+    """What one of two clusters lacks while the Macs go over, in words."""
+    if not sides.course().moving or len(the_fleet().macs) < 2:
+        return []
+    return [
+        f"{model} has no copy on every Mac: while the Macs are in two clusters, one of these may not serve it."
+        for model in halved(announce.plan())
+    ]
+
+
+def _everybody(what: str) -> None:
+    """End the run when it does not reach every Mac."""
+    if missing := [mac.name for mac in the_fleet().macs if not reached(mac.name)]:
+        _refuse(f"{what} needs every Mac, and this run does not reach {', '.join(missing)}; run it without --limit.")
+
+
+def names(macs: Sequence[Mac]) -> str:
+    """For a sentence."""
+    return " and ".join(mac.name for mac in macs)
+
+
+def rolled() -> None:
+    """Macs that serve have their turn one after the other, the head last; the others just start."""
+    # The turns themselves ask by it.
+    ray.report_program()
+    stop_at_the_first(name="What fails ends the upgrade")
+    waiting = {mac.name for batch in turns() for mac in batch}
+    _comes(waiting)
+    if host.name not in waiting:
+        if "head" in host.groups:
+            ray.store()
+        ray.node()
+        if "head" in host.groups and sides.course().moving:
+            serve.kept()
+    each(turns(), lambda: turn.taken(name=f"Turn of {host.name}"))
+
+
+def _comes(waiting: Collection[str]) -> None:
+    """The head of the cluster that the Macs go over to is there before the first of them.
+
+    When that Mac is not `waiting` for a turn, it serves nobody now, and just starts as the head.
+    """
+    course = sides.course()
+    is_head = host.name == course.fleet.head.name
+    if is_head and course.grows and host.name in waiting:
+        sides.grown()
+    elif is_head and course.new:
+        sides.emptied()
+    else:
+        sides.absent(name="No Ray cluster that was coming before")
+
+
+def rolled_back() -> None:
+    """Every Mac goes back to what it ran before its last turn, in the same order."""
+    if not _said("rollback"):
+        _everybody("a rollback")
+        _same_cluster()
+        announce.say("The settings stay as they are: take them back too, or the next upgrade goes forward again.")
+    each(batches(order(the_fleet()), batch_size()), lambda: turn.back(name=f"{host.name} goes back"))
+
+
+def _same_cluster() -> None:
+    """End the run when what the Macs would go back to is in a Ray cluster that is not theirs any more."""
+    others = [
+        name for name, found in everyone(Clusters).items() if found.cluster and found.kept not in ("", found.cluster)
+    ]
+    if others:
+        _refuse(
+            f"what {', '.join(others)} ran before was in another Ray cluster.",
+            "Take the locks, or the head, back in the settings and run deploy/upgrade.py: it needs no download, "
+            "as the release is still there.",
+        )
+
+
+def each(parts: Sequence[Sequence[Mac]], action: Any) -> None:  # noqa: ANN401
+    """Do it on the Macs of one part, then on those of the next; a Mac that fails is followed by no other."""
+    stop_at_the_first(name="One Mac after the other")
+    for part in host.loop(list(parts)):  # type: ignore[no-untyped-call]
+        if host.name in {mac.name for mac in part}:
+            action()
+        turn_over(name=f"Turn of {names(part)} is over")
+
+
+def _lines(several: Sequence[Change]) -> list[str]:
+    width = max(len(each.mac.name) for each in several)
+    return [f"  {each.mac.name:<{width}}  {each.what}" for each in several]
+
+
+def _agreed() -> bool:
+    """Whether the person agrees, by an option or at the terminal."""
+    if host.data.get("yes"):
+        return True
+    if not sys.stdin.isatty():
+        return False
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _refuse(*lines: str) -> NoReturn:
+    announce.say(f"error: {lines[0]}", *lines[1:], "No Mac was touched.")
+    announce.end(2)
+
+
+_once: set[str] = set()
+
+
+def _said(what: str) -> bool:
+    """Whether this was called before: it is said once for all Macs."""
+    before = what in _once
+    _once.add(what)
+    return before
