@@ -57,7 +57,8 @@ test-long: release ## What takes too long for continuous integration
 	@lab/bake-release.sh locks-python
 	@pytest -m long tests/lab
 
-test: check test-unit test-serving test-lab  ## Everything but test-long, as continuous integration runs it
+test:            ## Everything but test-long, as continuous integration runs it; goes on after a failure
+	@$(MAKE) --no-print-directory --keep-going check test-unit test-serving test-lab
 
 bench-names: setup ## Seconds of an engine's start with and without the hosts file (lab up and converged)
 	@python -m benchmarks.names
