@@ -37,7 +37,7 @@ class RunningJobs:
     release: str = ""
     """The path of the release; empty when that job is not loaded."""
     files: tuple[str, ...] = ()
-    """The names of the packages and wheels that the release was made of."""
+    """The names of the packages and wheels that the release was made of; of the plist's when the job is not loaded."""
 
 
 class Running(FactBase[RunningJobs]):
@@ -71,15 +71,19 @@ class Running(FactBase[RunningJobs]):
         found = {label: _environment(sections, label) for label in self.labels}
         digests = {label: each[_DIGEST] for label, each in found.items() if _DIGEST in each}
         release = found[self.labels[-1]].get(_RELEASE, "")
-        manifest = json.loads("\n".join(sections.get(f"{release}/manifest.json", [])) or "{}")
+        laid = release or _plist(sections, self.labels[-1]).get(_RELEASE, "")
+        manifest = json.loads("\n".join(sections.get(f"{laid}/manifest.json", [])) or "{}")
         return RunningJobs(digests, release, tuple(file["name"] for file in manifest.get("files", ())))
 
 
 def _environment(sections: Mapping[str, list[str]], label: str) -> Mapping[str, str]:
     """The two variables of one job; empty when it is not loaded."""
     top, environment = parse_print(sections.get(label, []))
-    if not top or environment:
-        return environment
+    return environment if not top or environment else _plist(sections, label)
+
+
+def _plist(sections: Mapping[str, list[str]], label: str) -> Mapping[str, str]:
+    """The two variables as its file has them; empty when there is none."""
     lines = sections.get(f"plist {label}", [])
     return {
         key: match[1]

@@ -159,3 +159,11 @@ def test_all_at_once_nobody_reads_the_state_of_another_python(rolling: None) -> 
     pyinfra("--data", "at_once=1", "deploy/cluster.py", macs="alpha gamma", locks="locks")
     assert sessions("alpha").isdisjoint(before)
     assert well("alpha", macs="alpha gamma", locks="locks")
+
+
+def test_a_fleet_that_was_stopped_starts_anew_with_another_python(rolling: None) -> None:
+    before = sessions("alpha")
+    pyinfra("deploy/stop.py", macs="alpha gamma", locks="locks")
+    pyinfra("deploy/cluster.py", macs="alpha gamma")
+    assert sessions("alpha").isdisjoint(before)
+    assert well("alpha", macs="alpha gamma")

@@ -56,6 +56,12 @@ def test_a_mac_without_the_job_runs_nothing() -> None:
     assert (found.digests, found.release, found.files) == ({}, "", ())
 
 
+def test_a_job_that_was_stopped_runs_nothing_and_tells_what_its_cluster_was_made_with() -> None:
+    found = fact(Running, sections(""), labels=[STORE, LABEL])
+    assert (found.digests, found.release) == ({}, "")
+    assert found.files == ("ray-2.59.0-cp311-none-any.whl",)
+
+
 def test_what_is_kept_is_told_by_its_digest() -> None:
     assert fact(Kept, "\t<key>RAYLAB_DIGEST</key>\n\t<string>abc</string>", path="/p") == "abc"
 
