@@ -1,11 +1,14 @@
-"""The whole fleet back to what it ran before the last upgrade, Mac by Mac, without a download.
+"""Back to what was before the last upgrade, on every Mac that it has come to, one by one, without a download.
+
+Interrupted, the same command finishes it. `--data batch=2` takes two Macs at a time.
 
 The settings still name the new release afterwards: take them back too, before the next converge.
 """
 
-from roles import announce, lock, upgrade
+from roles import announce, lock, rollback
 
 announce.plan()
+rollback.announced()
 lock.taken()
 
-upgrade.rolled_back()
+rollback.rolled_back()

@@ -22,6 +22,8 @@ STATE = f"{PREFIX}/state"
 THUNDERBOLT_BEFORE = f"{STATE}/thunderbolt"
 # What its jobs were started from before its last turn.
 PREVIOUS = f"{STATE}/previous"
+# The number of the upgrade that brought what its jobs were started from; see fleet/rollback.py.
+UPGRADE = f"{STATE}/upgrade"
 # While network settings change: what undoes that, see macos/scripts/undo.sh.
 UNDO = f"{STATE}/undo"
 # What other settings of the Mac itself were before raylab changed them: a file for each, see fleet/before.py.

@@ -23,7 +23,7 @@ from macos.operations import files, launchd, turn
 from macos.operations.files import TextFile
 from macos.quiet import Commands, MacOperation, mac_operation
 from roles import announce, ray, serve, sides
-from roles.context import joined, on, reached, the_fleet, the_release
+from roles.context import joined, on, the_fleet, the_release
 from roles.report import seen_by_head
 from roles.serve import PATIENCE_S
 
@@ -44,23 +44,22 @@ SUDO: ConnectorArguments = {"_sudo": True}
 
 
 @mac_operation("turn.taken")
-def taken() -> Commands:
-    """This Mac runs what the settings say, and serves; else it is back on what it ran before, and the run fails."""
+def taken(number: int) -> Commands:
+    """This Mac runs what the settings say, and serves; else it is back on what it ran before, and the run fails.
+
+    `number` is that of the upgrade, which a rollback goes by.
+    """
     changes = any(True for step in _steps() for _ in step())
     if not changes and not host.get_fact(MacReport).draining:
         host.noop("it runs what the settings say")
         return
-    yield FunctionCommand(_take, [changes], {})
+    yield FunctionCommand(_take, [changes, number], {})
 
 
 @mac_operation("turn.back")
-def back() -> Commands:
-    """This Mac runs again what it ran before its last turn."""
-    mac = reached(host.name)
-    if mac and _kept(mac):
-        yield FunctionCommand(_go_back, [], {})
-    else:
-        host.noop("nothing else is kept to go back to")
+def back(goes: bool) -> Commands:
+    """This Mac runs again what it ran before its last turn; or, after a turn that was interrupted, what it has."""
+    yield FunctionCommand(_go_back if goes else _start_again, [], {})
 
 
 @mac_operation("turn.drained")
@@ -108,13 +107,13 @@ def _inner(operation: MacOperation) -> Callable[..., Commands]:
     return inner
 
 
-def _take(state: State, host: Host, changes: bool) -> bool:
+def _take(state: State, host: Host, changes: bool, number: int) -> bool:
     """The whole turn. On failure the Mac is back on what it ran before, as far as that serves."""
     before = _tried(host, _models(host), patient=False)
     if not _drained(host):
         let_in(state, host)
         return False
-    if changes and (loaded := _loaded(host)) and not _run(host, _on_disk("keep", loaded)):
+    if changes and (loaded := _loaded(host)) and not _run(host, _on_disk("keep", loaded, number)):
         let_in(state, host)
         return _fail(host, "nothing was changed, as what it runs could not be kept")
     _tell(host, f"switches to release {_release(host)}")
@@ -142,6 +141,14 @@ def _go_back(state: State, host: Host) -> bool:
     if _drained(host) and _laid(host, "swap") and _open(state, host):
         return True
     return _left_out(host, "has not gone back")
+
+
+def _start_again(state: State, host: Host) -> bool:
+    """Its jobs are loaded as they stand on its disk, whenever the turn was interrupted."""
+    jobs = [label for label in layout.CLUSTER_LABELS if label in layout.labels(the_fleet().mac(host.name).is_head)]
+    if _done(host, [partial(_inner(launchd.reload), label) for label in jobs]) and _open(state, host):
+        return True
+    return _left_out(host, "does not serve")
 
 
 def _left_out(host: Host, why: str) -> bool:
@@ -297,9 +304,10 @@ def _until(
     return True
 
 
-def _on_disk(verb: str, digest: str = "") -> StringCommand:
-    copied = [layout.LIBEXEC, layout.STORE_CONFIG, layout.SERVE_CONFIG, *map(layout.plist_path, layout.CLUSTER_LABELS)]
-    return turn.command(verb, layout.STATE, copied, layout.RAY_LABEL, digest)
+def _on_disk(verb: str, digest: str = "", number: int = 0) -> StringCommand:
+    plists = map(layout.plist_path, layout.CLUSTER_LABELS)
+    copied = [layout.LIBEXEC, layout.STORE_CONFIG, layout.SERVE_CONFIG, layout.UPGRADE, *plists]
+    return turn.command(verb, layout.STATE, copied, layout.RAY_LABEL, digest, number)
 
 
 def _release(host: Host) -> str:

@@ -9,12 +9,13 @@ from typing import Any, NoReturn
 
 from pyinfra.context import host
 
+from fleet.rollback import number
 from fleet.serve import application_name
 from fleet.settings import Mac
 from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, start_told
 from macos.facts.report import MacReport
-from macos.facts.running import Clusters, Starts
 from macos.facts.running import Running as RunningFact
+from macos.facts.running import Starts, Turns
 from roles import announce, ray, serve, sides, turn
 from roles.context import everyone, on, reached, the_fleet, this_mac
 from roles.jobs import stop_at_the_first, turn_over
@@ -42,7 +43,7 @@ def batch_size() -> int:
     """How many Macs have their turn at once: `--data batch=2`; one by default."""
     given = str(host.data.get("batch") or 1)
     if not given.isdigit() or int(given) < 1:
-        _refuse(f"--data batch={given} is no number of Macs; write --data batch=2, or leave it out.")
+        refuse(f"--data batch={given} is no number of Macs; write --data batch=2, or leave it out.")
     return int(given)
 
 
@@ -79,10 +80,10 @@ def announced() -> None:
     sides.taken()
     if _said("upgrade"):
         return
-    _everybody("an upgrade")
+    everybody("an upgrade")
     course = sides.course()
     if course.blocked:
-        _refuse(
+        refuse(
             f"{course.blocked}.",
             "deploy/cluster.py --data at_once=1 does it on all Macs together; nothing is served for some minutes.",
         )
@@ -93,7 +94,7 @@ def announced() -> None:
     if unserved := [*_unserved(), *_halved()]:
         announce.say(*unserved)
         if not _agreed():
-            _refuse("--data yes=1 says that this may be.")
+            refuse("--data yes=1 says that this may be.")
 
 
 def _unserved() -> list[str]:
@@ -127,10 +128,13 @@ def _halved() -> list[str]:
     ]
 
 
-def _everybody(what: str) -> None:
+def everybody(what: str) -> None:
     """End the run when it does not reach every Mac."""
     if missing := [mac.name for mac in the_fleet().macs if not reached(mac.name)]:
-        _refuse(f"{what} needs every Mac, and this run does not reach {', '.join(missing)}; run it without --limit.")
+        refuse(
+            f"{what} needs every Mac, and this run does not reach {', '.join(missing)}: give no --limit, switch it on, "
+            "or delete its line in the inventory if it is gone for good."
+        )
 
 
 def names(macs: Sequence[Mac]) -> str:
@@ -151,7 +155,13 @@ def rolled() -> None:
         ray.node()
         if "head" in host.groups and sides.course().moving:
             serve.kept()
-    each(turns(), lambda: turn.taken(name=f"Turn of {host.name}"))
+    each(turns(), lambda: turn.taken(_number(), name=f"Turn of {host.name}"))
+
+
+@cache
+def _number() -> int:
+    """Of this upgrade, among all that there were."""
+    return number(everyone(Turns), [each.mac.name for each in changes() if each.rolls and not each.drains])
 
 
 def _comes(waiting: Collection[str]) -> None:
@@ -167,28 +177,6 @@ def _comes(waiting: Collection[str]) -> None:
         sides.emptied()
     else:
         sides.absent(name="No Ray cluster that was coming before")
-
-
-def rolled_back() -> None:
-    """Every Mac goes back to what it ran before its last turn, in the same order."""
-    if not _said("rollback"):
-        _everybody("a rollback")
-        _same_cluster()
-        announce.say("The settings stay as they are: take them back too, or the next upgrade goes forward again.")
-    each(batches(order(the_fleet()), batch_size()), lambda: turn.back(name=f"{host.name} goes back"))
-
-
-def _same_cluster() -> None:
-    """End the run when what the Macs would go back to is in a Ray cluster that is not theirs any more."""
-    others = [
-        name for name, found in everyone(Clusters).items() if found.cluster and found.kept not in ("", found.cluster)
-    ]
-    if others:
-        _refuse(
-            f"what {', '.join(others)} ran before was in another Ray cluster.",
-            "Take the locks, or the head, back in the settings and run deploy/upgrade.py: it needs no download, "
-            "as the release is still there.",
-        )
 
 
 def each(parts: Sequence[Sequence[Mac]], action: Any) -> None:  # noqa: ANN401
@@ -215,7 +203,7 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _refuse(*lines: str) -> NoReturn:
+def refuse(*lines: str) -> NoReturn:
     announce.say(f"error: {lines[0]}", *lines[1:], "No Mac was touched.")
     announce.end(2)
 

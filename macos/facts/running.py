@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from pyinfra.api.facts import FactBase
 
-from fleet.layout import NEXT_RAY_LABEL, PLISTS, PREVIOUS, RAY_LABEL, RELEASES
+from fleet.layout import NEXT_RAY_LABEL, PLISTS, PREVIOUS, RAY_LABEL, RELEASES, UPGRADE
+from fleet.rollback import Turned
 
 from .launchd import parse_print, plist_path
 
@@ -170,6 +171,28 @@ class Kept(FactBase[str]):
         """The string of the plist."""
         match = _STRING.fullmatch(output[-1])
         return match[1] if match else ""
+
+
+class Turns(FactBase[Turned]):
+    """The numbers of the upgrades in whose turns came what this Mac runs, and what it keeps to go back to."""
+
+    def command(self) -> str:
+        """A line each, and that of the kept plist which names the release. Never fails."""
+        numbers = {"upgrade": UPGRADE, "kept": f"{PREVIOUS}{UPGRADE}"}
+        each = "".join(f"sed 's/^/{name} /' {path} 2>/dev/null; " for name, path in numbers.items())
+        return f"{each}grep -A1 '<key>{_RELEASE}<' {PREVIOUS}{plist_path(RAY_LABEL)} 2>/dev/null; true"
+
+    @staticmethod
+    def default() -> Turned:
+        """It had none."""
+        return Turned()
+
+    def process(self, output: list[str]) -> Turned:
+        """Puts the lines together."""
+        told = dict(line.split(" ", 1) for line in output if " " in line and "<" not in line)
+        releases = [match[1].rpartition("/")[2] for line in output if (match := _STRING.fullmatch(line))]
+        kept = int(told["kept"]) if "kept" in told else None
+        return Turned(int(told.get("upgrade", 0)), kept, *releases)
 
 
 class Ongoing(FactBase[int]):

@@ -10,11 +10,13 @@ from macos.facts.launchd import plist_path
 from macos.shell import script_command
 
 
-def command(verb: str, state: str, copied: Sequence[str] = (), label: str = "", digest: str = "") -> StringCommand:
+def command(
+    verb: str, state: str, copied: Sequence[str] = (), label: str = "", digest: str = "", number: int = 0
+) -> StringCommand:
     """One of `flag`, `unflag`, `keep`, `swap`, `restore`; `state` is raylab's folder for what is not configuration.
 
     `copied` are the files and folders that belong to what can be gone back to. `digest` is what the job `label` was
-    started with: only a plist that says the same is worth keeping.
+    started with: only a plist that says the same is worth keeping. `number` is that of the upgrade.
     """
     variables = {
         "state": state,
@@ -23,5 +25,7 @@ def command(verb: str, state: str, copied: Sequence[str] = (), label: str = "", 
         "copied": "\n".join(copied),
         "plist": plist_path(label),
         "digest": digest,
+        "upgrade": f"{state}/upgrade",
+        "number": str(number),
     }
     return script_command(["files", "turn"], [[verb]], [verb], variables)

@@ -1,6 +1,6 @@
 # A Mac's turn in a roll. Needs files.sh.
 # Set by the caller: $state (folder), $previous and $older (folders), $copied (paths, one a line), $plist and $digest of
-# the job that decides.
+# the job that decides, $upgrade (file, one of the copied), $number of this one.
 
 flag() {
     mkdir -p "$state" && : >"$state/draining"
@@ -10,14 +10,18 @@ unflag() {
     rm -f "$state/draining"
 }
 
-# keep: what its jobs were started from; what was kept before is older. A plist that is not the one which was loaded
-# (an earlier run was interrupted) is none to go back to, and what is kept already is kept once.
+# keep: what its jobs were started from, with the number of its upgrade; what comes has the number of this one. What
+# was kept before is older. A plist that is not the one which was loaded (an earlier run was interrupted) is none to go
+# back to, and what is kept already is kept once.
 keep() {
     grep -q "$digest" "$plist" || return 0
-    ! grep -q "$digest" "$previous$plist" 2>/dev/null || return 0
-    copy_into "$previous.new" && rm -rf "$older" || return
-    [ ! -d "$previous" ] || mv "$previous" "$older" || return
-    mv "$previous.new" "$previous"
+    [ -e "$upgrade" ] || echo 0 >"$upgrade" || return
+    if ! grep -q "$digest" "$previous$plist" 2>/dev/null; then
+        copy_into "$previous.new" && rm -rf "$older" || return
+        [ ! -d "$previous" ] || mv "$previous" "$older" || return
+        mv "$previous.new" "$previous" || return
+    fi
+    echo "$number" >"$upgrade.raylab-new" && mv -f "$upgrade.raylab-new" "$upgrade"
 }
 
 copy_into() {

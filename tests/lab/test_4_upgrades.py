@@ -17,9 +17,22 @@ RAY = "io.raylab.ray"
 LONG_TOKENS = 4500
 
 
-def pyinfra(locks: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def command(locks: str, *arguments: str) -> list[str]:
     """A command of day two, with these locks in the settings."""
-    return run("env", f"LOCKS={locks}", str(BIN / "pyinfra"), "-y", ROLLING, *arguments, check=check, timeout=1500)
+    return ["env", f"LOCKS={locks}", str(BIN / "pyinfra"), "-y", ROLLING, *arguments]
+
+
+def pyinfra(locks: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The same, run to its end."""
+    return run(*command(locks, *arguments), check=check, timeout=1500)
+
+
+def killed_at(told: str, locks: str, *arguments: str) -> None:
+    """The same, killed hard when it says this."""
+    with subprocess.Popen(command(locks, *arguments), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any(told in line for line in process.stderr)
+        process.kill()
 
 
 def all_doors() -> list[str]:
@@ -62,14 +75,8 @@ def test_an_upgrade_loses_no_request_and_is_finished_by_the_same_command_when_it
     serves: None,
 ) -> None:
     brought_to("locks")
-    command = ["env", "LOCKS=locks-next", str(BIN / "pyinfra"), "-y", ROLLING, "deploy/upgrade.py"]
     with load(all_doors()) as seen:
-        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr
-            for line in process.stderr:
-                if "switches to release" in line:
-                    break
-            process.kill()
+        killed_at("switches to release", "locks-next", "deploy/upgrade.py")
         done = pyinfra("locks-next", "deploy/upgrade.py")
     assert lost(seen) == []
     # The Mac whose turn it was has it first.
@@ -81,10 +88,15 @@ def test_an_upgrade_loses_no_request_and_is_finished_by_the_same_command_when_it
 @pytest.mark.long
 def test_the_fleet_goes_back_without_a_download_two_macs_at_a_time(serves: None) -> None:
     brought_to("locks-next")
+    rollback = ("--data", "batch=2", "deploy/rollback.py")
     with load(all_doors()) as seen:
-        done = pyinfra("locks-next", "--data", "batch=2", "deploy/rollback.py")
+        killed_at("drained after", "locks-next", *rollback)
+        done = pyinfra("locks-next", *rollback)
     assert lost(seen) == []
     assert turns(done.stderr) == ["beta and gamma", "alpha"]
+    assert {runs(mac) for mac in ADDRESSES} == {release("locks")}
+    # The same command once more does not go forward again.
+    assert turns(pyinfra("locks-next", *rollback).stderr) == []
     assert {runs(mac) for mac in ADDRESSES} == {release("locks")}
 
 
@@ -113,10 +125,9 @@ def test_ten_kills_of_the_control_machine_lose_nothing(serves: None, capsys: pyt
     on("beta", "touch /opt/raylab/state/test.raylab-new")
     assert half_done("beta").strip() == "/opt/raylab/state/test.raylab-new"
     on("beta", "rm /opt/raylab/state/test.raylab-new")
-    command = ["env", "LOCKS=locks-next", str(BIN / "pyinfra"), "-y", ROLLING, "deploy/upgrade.py"]
     chance = random.Random("ten points of an upgrade")
     with load(all_doors()) as seen:
-        kills = killed(command, [chance.uniform(5, 60) for _ in range(10)])
+        kills = killed(command("locks-next", "deploy/upgrade.py"), [chance.uniform(5, 60) for _ in range(10)])
         pyinfra("locks-next", "deploy/upgrade.py")
     assert lost(seen) == []
     assert {runs(mac) for mac in ADDRESSES} == {release("locks-next")}

@@ -109,7 +109,7 @@ def taken(desk: Desk, monkeypatch: pytest.MonkeyPatch, serves_on: set[int]) -> b
 
     monkeypatch.setattr(turn, "_serves", serves)
     monkeypatch.setattr(turn, "_gate", lambda host, before: True)
-    return turn._take(desk.state, desk.host, True)
+    return turn._take(desk.state, desk.host, True, 1)
 
 
 OVER = [

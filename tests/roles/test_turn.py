@@ -11,8 +11,9 @@ from bsd_shell import BsdShell
 from test_macos_harness import fact
 from test_macos_launchd import LABEL, PRINTED
 
-from fleet.layout import DRAINING, LIBEXEC, PREVIOUS, STATE
-from macos.facts.running import Generations, Kept, Ongoing, Running, Starts, Tried
+from fleet.layout import DRAINING, LIBEXEC, PREVIOUS, STATE, UPGRADE
+from fleet.rollback import Turned
+from macos.facts.running import Generations, Kept, Ongoing, Running, Starts, Tried, Turns
 
 STORE = "io.raylab.store"
 MANIFEST = {"id": "abc", "files": [{"name": "ray-2.59.0-cp311-none-any.whl"}]}
@@ -125,8 +126,8 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> BsdShell:
     return BsdShell(request.param, tmp_path, ())
 
 
-def turn(shell: BsdShell, verb: str, digest: str = "") -> tuple[int, str]:
-    copied = f"{LIBEXEC}\n{STATE}/daemon.plist\n{STATE}/of-another-mac"
+def turn(shell: BsdShell, verb: str, digest: str = "", number: int = 1) -> tuple[int, str]:
+    copied = f"{LIBEXEC}\n{STATE}/daemon.plist\n{UPGRADE}\n{STATE}/of-another-mac"
     plist = f"{STATE}/daemon.plist"
     return shell.script(
         ["files", "turn"],
@@ -137,6 +138,8 @@ def turn(shell: BsdShell, verb: str, digest: str = "") -> tuple[int, str]:
         copied=copied,
         plist=plist,
         digest=digest,
+        upgrade=UPGRADE,
+        number=str(number),
     )
 
 
@@ -210,3 +213,29 @@ def test_what_is_kept_already_stays_kept_once(shell: BsdShell) -> None:
     turn(shell, "restore")
     turn(shell, "swap")
     assert found(shell) == ["first", "wrapper of first"]
+
+
+def turned(shell: BsdShell) -> Turned:
+    found: Turned = shell.fact(Turns)
+    return found
+
+
+def test_what_runs_and_what_is_kept_have_the_numbers_of_their_upgrades(shell: BsdShell) -> None:
+    assert turned(shell) == Turned()
+    lay(shell, "first")
+    turn(shell, "keep", "first", 1)
+    lay(shell, "old")
+    assert turned(shell) == Turned(1, 0)
+    # Interrupted after this, and gone on with.
+    assert turn(shell, "keep", "old", 2) == turn(shell, "keep", "old", 2) == (0, "")
+    lay(shell, "broken")
+    assert turned(shell) == Turned(2, 1)
+    turn(shell, "restore")
+    assert turned(shell) == Turned(1, 0)
+    turn(shell, "swap")
+    assert turned(shell) == Turned(0, 1)
+
+
+def test_the_release_that_is_kept_is_told_by_its_plist() -> None:
+    lines = "upgrade 3\nkept 2\n\t<key>RAYLAB_RELEASE</key>\n\t<string>/opt/raylab/releases/abc</string>"
+    assert fact(Turns, lines) == Turned(3, 2, "abc")

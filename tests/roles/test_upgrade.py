@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
 from fleet import layout
-from roles import announce, context, sides, turn, upgrade
+from roles import announce, context, rollback, sides, turn, upgrade
 
 NAMES = {"alpha": "@fake/alpha", "beta": "@fake/beta", "gamma": "@fake/gamma"}
 A1, A2, B2 = "10.77.0.11:6379", "10.77.0.11:6879", "10.77.0.12:6879"
@@ -50,6 +50,9 @@ class Macs:
     stopped: str = ""
     fails: str = ""
     taken: list[str] = field(default_factory=list)
+    upgrades: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The numbers of what each runs and keeps."""
+    numbers: set[int] = field(default_factory=set)
     starts: list[str] = field(default_factory=list)
 
     def responses(self, name: str) -> dict[str, Any]:
@@ -59,12 +62,32 @@ class Macs:
             f"system/{layout.RAY_LABEL} ||": [
                 *([f"cluster --address={cluster}"] if cluster else []),
                 *([f"next --address={coming}"] if coming else []),
+                *([f"kept --address={cluster}"] if name in self.upgrades else []),
             ],
             "/*/manifest.json": (RUNNING + manifest).splitlines() if cluster and name != self.stopped else ["## x"],
             STARTS: self.starts,
+            layout.UPGRADE: self.numbers_of(name),
             "@@raylab": ["@@raylab memory", str(64 * 2**30), "@@raylab draining"]
             + ([layout.DRAINING] if name == self.draining else []),
         }
+
+    def numbers_of(self, name: str) -> list[str]:
+        if name not in self.upgrades:
+            return []
+        runs, keeps = self.upgrades[name]
+        return [f"upgrade {runs}", f"kept {keeps}"]
+
+
+def deploy() -> None:
+    """The part of deploy/upgrade.py that is about Ray."""
+    upgrade.announced()
+    upgrade.rolled()
+
+
+def go_back() -> None:
+    """deploy/rollback.py."""
+    rollback.announced()
+    rollback.rolled_back()
 
 
 @pytest.fixture
@@ -77,11 +100,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     for kept in (announce._ended, announce._plans):
         kept.clear()
     upgrade._once.clear()
-    for cached in (sides.course, upgrade.changes):
+    for cached in (sides.course, upgrade.changes, upgrade._number, rollback._going, rollback.announced):
         cached.cache_clear()
 
 
-def run(project: Project, macs: Macs, monkeypatch: pytest.MonkeyPatch, head: str = "alpha", **data: str) -> list[str]:
+def run(
+    project: Project,
+    macs: Macs,
+    monkeypatch: pytest.MonkeyPatch,
+    head: str = "alpha",
+    deploy: Callable[[], None] = deploy,
+    **data: str,
+) -> list[str]:
     """Every operation that changed something, with its Mac, in the order in which they ran."""
     read = project.load()
     fleet = read.led_by(read.mac(head))
@@ -93,11 +123,21 @@ def run(project: Project, macs: Macs, monkeypatch: pytest.MonkeyPatch, head: str
     )
     context.remember(fleet)
 
-    def take(state: State, host: Host, changes: bool) -> bool:
+    def take(state: State, host: Host, changes: bool, number: int) -> bool:
         macs.taken.append(host.name)
+        macs.numbers.add(number)
         return host.name != NAMES.get(macs.fails)
 
+    def gone(verb: str) -> Callable[[State, Host], bool]:
+        def go(state: State, host: Host) -> bool:
+            macs.taken.append(f"{host.name} {verb}")
+            return True
+
+        return go
+
     monkeypatch.setattr(turn, "_take", take)
+    monkeypatch.setattr(turn, "_go_back", gone("back"))
+    monkeypatch.setattr(turn, "_start_again", gone("again"))
     # What these Macs lack otherwise has tests of its own.
     monkeypatch.setattr(announce, "plan", announce.quiet_plan)
     quick = {"fake_delay": 0.0, "fake_delay_jitter": 0.0, **data}
@@ -133,12 +173,6 @@ def run(project: Project, macs: Macs, monkeypatch: pytest.MonkeyPatch, head: str
     return changed
 
 
-def deploy() -> None:
-    """The part of deploy/upgrade.py that is about Ray."""
-    upgrade.announced()
-    upgrade.rolled()
-
-
 def turns(macs: Macs) -> list[str]:
     return [name.removeprefix("@fake/") for name in macs.taken]
 
@@ -154,6 +188,7 @@ def test_the_head_of_the_cluster_that_is_coming_is_there_before_the_first_turn(
         assert ran.index(f"alpha: {label}") < first
     assert not [each for each in ran if each.endswith(layout.RAY_LABEL)]
     said = capsys.readouterr().err
+    assert macs.numbers == {1}
     assert "python 3.11.8 → 3.11.9" in said
     assert "another Ray cluster, whose head is @fake/alpha, on the ports of side 2" in said
 
@@ -228,3 +263,27 @@ def test_a_model_on_one_mac_is_away_for_about_as_long_as_it_took_to_start(
     assert "tiny is served by nobody else while @fake/" in said
     assert "has its turn: for about 42 s, which its engine took to start, and some time for Ray." in said
     assert "--data yes=1 says that this may be." in said
+
+
+def test_a_rollback_takes_back_where_the_last_upgrade_has_come_to(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It failed on gamma, which is back already; the head has not had its turn.
+    macs = Macs(dict.fromkeys(NAMES, A1), upgrades={"alpha": (1, 0), "beta": (2, 1), "gamma": (1, 0)})
+    run(project, macs, monkeypatch, deploy=go_back)
+    assert turns(macs) == ["beta back"]
+    said = capsys.readouterr().err
+    assert "@fake/beta   goes back to release" in said
+    assert "@fake/gamma  stays as it is" in said
+
+
+def test_a_rollback_that_was_interrupted_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = Macs(dict.fromkeys(NAMES, A1), upgrades={"alpha": (2, 1), "beta": (1, 2), "gamma": (1, 2)}, draining="gamma")
+    run(project, macs, monkeypatch, deploy=go_back)
+    assert turns(macs) == ["gamma again", "alpha back"]
+
+
+def test_a_rollback_that_has_ended_is_not_taken_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = Macs(dict.fromkeys(NAMES, A1), upgrades=dict.fromkeys(NAMES, (1, 2)))
+    run(project, macs, monkeypatch, deploy=go_back)
+    assert macs.taken == []
