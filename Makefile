@@ -35,7 +35,7 @@ depot-gc:        ## Remove from the depots what no inventory needs (INVENTORIES=
 bundle:          ## One tar with all that INVENTORY=inventory/x.py needs, for a control machine without network
 	@python -m depot.bundle $(INVENTORY) $(OUTPUT)
 
-lock: setup      ## Make the locks from their inputs, and print what changed
+lock:            ## Make the locks from their inputs, and print what changed
 	@python -m depot.lock
 
 check: setup     ## Lint and types

@@ -46,8 +46,8 @@ models = [
     # },
 ]
 
-# Who may ask: each of these is a key, a file of its name that the first run makes on this machine.
-#     api_keys = ["chat", "laptop"]
+# Who may ask: each of these is a key, a file of its name that the next run makes on this machine.
+#     api_keys = ["default", "chat", "laptop"]
 # Further names by which clients reach the Macs, and a certificate of your own instead of the fleet's.
 #     door_names = ["llm.example.org"]
 #     tls = {"certificate": "tls/llm.pem", "key": "tls/llm-key.pem"}
@@ -55,7 +55,7 @@ models = [
 # Web pages that may ask the fleet from a browser; by default none.
 #     allowed_origins = ["https://chat.example.org"]
 
-# Machines that reach every port of the Macs, say one with Prometheus. pf keeps all others to the door.
+# Machines that reach Ray's and Serve's ports of the Macs, say one with Prometheus. pf refuses all others there.
 #     allow = ["192.168.1.5"]
 
 # Serve applications of your own, which answer below a path of theirs on every Mac.

@@ -130,7 +130,7 @@ class Entry:
         if check is None or check is EMPTY:
             return reason
         if self.treatment == "refused":
-            return f"{reason} (taken: {check.words})"
+            return f"{reason} (only {check.words} is accepted)"
         return "; ".join(word for word in (check.words, reason) if word)
 
 
@@ -158,7 +158,7 @@ Of OpenAI's chat completions (`/v1/chat/completions`) and completions (`/v1/comp
 is **honoured**, or **refused** with a 400 that names it and says why, or **ignored** where that changes no answer. What
 is in no table is refused with both engines, unless vLLM knows it.
 
-Each line has been proved over HTTP, through the fleet's front, on both engines (vLLM's on a CPU) with a model whose
+Each line has been proved over HTTP, through the fleet's ingress, on both engines (vLLM's on a CPU) with a model whose
 answers are known beforehand: `tests/serving/test_conformance.py`. The names are those of OpenAI's Python client, so a
 new one fails that test until somebody decides. This page is written by
 
