@@ -1,34 +1,56 @@
 """A Mac that drains is asked no more: its replicas tell that it does, and routers leave them out.
 
-The flag is a file, at the path that the environment's RAYLAB_DRAINING names: whoever takes the Mac's turn writes it.
+The flag is a file, at the path that the environment's RAYLAB_DRAINING names. Whoever takes the Mac's turn writes it,
+and writes it again while they wait for its last answers. A model that no other Mac has is refused for that time, or its
+replica would never be without work. When the turn was interrupted, nobody waits any more, and it is asked again.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
 
-# Under this name a replica tells it, among what Serve asks every replica every PERIOD_S seconds.
-DRAINS = "raylab_drains"
+# Under these names a replica tells it, among what Serve asks every replica every PERIOD_S seconds.
+DRAINS, AWAITED = "raylab_drains", "raylab_awaited"
 PERIOD_S = 2.0
+# For so long after the flag was written somebody waits for the last answers.
+AWAITED_S = 30.0
 
 
-def drains() -> bool:
-    """Whether this Mac does."""
+def told() -> dict[str, bool]:
+    """What a replica says of its Mac: whether it drains, and whether somebody waits for its last answers."""
     flag = os.environ.get("RAYLAB_DRAINING")
-    return bool(flag) and Path(str(flag)).exists()
+    try:
+        age = time.time() - Path(flag).stat().st_mtime if flag else None
+    except OSError:
+        age = None
+    return {DRAINS: age is not None, AWAITED: age is not None and age < AWAITED_S}
 
 
 class Router(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]
     """Serve's own, without the replicas that drain, as long as there are others."""
 
     def apply_locality_routing(self, pending_request: Any = None) -> set[Any]:  # noqa: ANN401
-        """The replicas to choose from: those of this Mac first, as Serve does it."""
-        near: set[Any] = super().apply_locality_routing(pending_request)
-        return self._ready(near) or self._ready(self._replica_id_set) or near
+        """The replicas to choose from: those of this Mac first, as Serve does it.
 
-    def _ready(self, replicas: set[Any]) -> set[Any]:
-        return {each for each in replicas if not self._replicas[each].routing_stats.get(DRAINS)}
+        On a Mac that drains itself they are the only ones: no door sends it anything, so it is asked to show whether
+        it serves.
+        """
+        near: set[Any] = super().apply_locality_routing(pending_request)
+        everybody: set[Any] = self._replica_id_set
+        own = {each for each in everybody if self._replicas[each].node_id == self._self_node_id}
+        if own and told()[DRAINS]:
+            return own
+        return self._without(DRAINS, near) or self._without(DRAINS, everybody) or self._without(AWAITED, near)
+
+    def asked(self) -> int:
+        """How many replicas a request may be sent to now."""
+        return len(self.apply_locality_routing())
+
+    def _without(self, what: str, replicas: set[Any]) -> set[Any]:
+        """Those of which this is not told."""
+        return {each for each in replicas if not self._replicas[each].routing_stats.get(what)}

@@ -45,7 +45,10 @@ def _streaming(application: str, deployment: str, *, prefer_near: bool) -> Deplo
 def _running(handle: DeploymentHandle) -> int | None:
     """None while the handle has not been told of a deployment yet."""
     router = handle._router._asyncio_router._request_router
-    return None if router is None else len(router.curr_replicas)
+    if router is None:
+        return None
+    # Serve makes a class of its own out of ours, and has it only where the deployment's options name it.
+    return router.asked() if hasattr(router, "asked") else len(router.curr_replicas)
 
 
 def taken(response: Any) -> asyncio.Future[Any]:  # noqa: ANN401

@@ -207,7 +207,7 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
         progress = await self._progress(model)
         if way.is_closed and not progress:
             raise closed(f'the model "{model}"')
-        state = f"is not ready: {progress}" if progress else "has no running replica yet"
+        state = f"is not ready: {progress}" if progress else "has no replica that takes requests now"
         message = f'The model "{model}" {state}. Try again later.'
         raise ApiError(503, message, code="model_not_ready", retry_after=LOADING_RETRY_S)
 

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.llm._internal.common.placement import PlacementGroupConfig
 
-from raylab_serving.draining import DRAINS, PERIOD_S, drains
+from raylab_serving.draining import PERIOD_S, told
 
 # By its path: whoever sends requests imports it by itself.
 ROUTER = {"request_router_class": "raylab_serving.draining:Router", "request_routing_stats_period_s": PERIOD_S}
@@ -36,7 +36,7 @@ class Placed:
     async def record_routing_stats(self) -> dict[str, Any]:
         """What Serve asks now and then, and tells those that choose among replicas."""
         of_the_engine = getattr(super(), "record_routing_stats", None)
-        return {**(await of_the_engine() if of_the_engine else {}), DRAINS: drains()}
+        return {**(await of_the_engine() if of_the_engine else {}), **told()}
 
 
 def _options(llm_config: Any) -> dict[str, Any]:  # noqa: ANN401

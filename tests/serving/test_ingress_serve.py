@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Front:
         """What the replica says of itself and of the request it got."""
         said: dict[str, Any] = json.loads(self.ask(text, model, **more).choices[0].message.content)
         return said
+
+    def asked(self, text: str, model: str = GATED) -> httpx.Response:
+        return self.post({"model": model, "messages": [{"role": "user", "content": text}]})
+
+    def status(self, text: str, model: str = GATED) -> int:
+        return self.asked(text, model).status_code
 
     def post(self, content: object, path: str = "/v1/chat/completions", **more: Any) -> httpx.Response:
         return httpx.post(f"{self.url}{path}", json=content, timeout=30, **more)
@@ -231,19 +238,31 @@ async def _fill(url: str) -> tuple[int, httpx.Response]:
     raise AssertionError("nothing was refused")
 
 
-def test_a_mac_that_drains_is_asked_no_more_and_finishes_what_it_has(front: Front) -> None:
-    until(lambda: _complete(front), START_S)
-    stream = front.ask("slow draining", stream=True)
-    assert json.loads(next(iter(stream)).choices[0].delta.content)["mac"] == "alpha"
-    drains("alpha").touch()
-    until(lambda: front.said("where")["mac"] == "beta", 30)
-    assert {front.said("where")["mac"] for _ in range(20)} == {"beta"}
+def test_a_mac_that_drains_is_asked_no_more_by_others_and_finishes_what_it_has(front: Front) -> None:
+    front.gate.touch()
+    until(lambda: front.status("where") == 200, START_S)
+    stream = front.ask("slow draining", GATED, stream=True)
+    assert next(iter(stream)).choices[0].delta.content
+    drains("beta").touch()
+    # Of one model there is no other replica; of the other one there is one on alpha, which fails this.
+    refusal = front.asked("where")
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "model_not_ready")
+    assert int(refusal.headers["Retry-After"]) > 0
+    until(lambda: front.status("fail:alpha", STEADY) != 200, 30)
     for _ in range(20):
         assert next(iter(stream)).choices[0].delta.content
     stream.close()
-    # When there is nobody else, a Mac that drains is better than none.
-    drains("beta").touch()
-    until(lambda: front.said("where")["mac"] == "alpha", 30)
-    for name in MACS:
-        drains(name).unlink()
-    until(lambda: front.said("where")["mac"] == "alpha", 30)
+    # Nobody waits for it any more: a Mac that drains is better than none.
+    os.utime(drains("beta"), (0, 0))
+    until(lambda: front.status("where") == 200, 30)
+    drains("beta").unlink()
+    until(lambda: front.status("fail:alpha", STEADY) == 200, 30)
+
+
+def test_a_mac_that_drains_answers_itself_or_not_at_all(front: Front) -> None:
+    until(lambda: _complete(front), START_S)
+    drains("alpha").touch()
+    assert {front.said("where")["mac"] for _ in range(20)} == {"alpha"}
+    assert front.status("fail:alpha", STEADY) != 200
+    drains("alpha").unlink()
+    assert front.said("fail:alpha")["mac"] == "beta"
