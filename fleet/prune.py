@@ -40,7 +40,7 @@ class Folder:
     made: int | None
     """When it became whole, in seconds since 1970; None: it never did."""
     in_use: bool
-    """Whether a job's plist, the Serve config or a running process names it."""
+    """Whether a running process names it, or a job's plist or a Serve config, of now or kept to go back to."""
     package: str = ""
     """Of code, what its wheel's name begins with: `raylab_serving`. Releases are all of one kind."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand
 from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host, state
@@ -17,6 +20,10 @@ from macos.quiet import Commands, mac_operation
 from roles import announce, sides
 from roles.context import everyone, the_fleet, this_mac
 from roles.serve import PATIENCE_S, served
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
 
 LINES = 40
 
@@ -117,15 +124,20 @@ def start() -> None:
 
 @mac_operation("jobs.stop_at_the_first")
 def stop_at_the_first() -> Commands:
-    """From here on, a Mac that fails is followed by no other one. Touches nothing.
+    """From here on, a Mac that fails is followed by no other one; one that has failed already, too. Touches nothing.
 
     pyinfra takes back what a deploy sets of its configuration before it executes.
     """
     host.noop("a Mac that fails ends the run")
     if state.is_executing:
         state.config.FAIL_PERCENT = 0
-    return
-    yield
+        if failed := sorted(mac.name for mac in state.failed_hosts):
+            yield FunctionCommand(_stopped, [failed], {})
+
+
+def _stopped(state: State, host: Host, failed: Sequence[str]) -> bool:
+    host.log_styled(f"has no turn, as {', '.join(failed)} has failed", fg="red", log_func=logger.error)
+    return False
 
 
 @mac_operation("jobs.turn_over")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import gevent
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import host, state
 
 from fleet import layout
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
     from pyinfra.api.state import State
 
-# What a request may take that has begun when the turn comes: a long answer of a large model. Then it is cut off.
+# What a request may take that has begun when the turn comes: a long answer of a large model. Then there is no turn.
 DRAIN_S = 1800
 # Until Ray's figures of what goes on, which are up to 10 s old, are of a time when all had been told.
 FIGURES_S = 20
+# Until it is believed that nothing goes on: a worker that is too busy to tell its figures has none for a while.
+IDLE_S = 15
 # Serve tries again at once. What has failed for so long goes on failing, whatever the size of the model: large ones
 # take long to load, but they do not fail at it again and again.
 FAILING_S = 60
@@ -146,7 +149,8 @@ def _go_back(state: State, host: Host) -> bool:
 def _start_again(state: State, host: Host) -> bool:
     """Its jobs are loaded as they stand on its disk, whenever the turn was interrupted."""
     jobs = [label for label in layout.CLUSTER_LABELS if label in layout.labels(the_fleet().mac(host.name).is_head)]
-    if _done(host, [partial(_inner(launchd.reload), label) for label in jobs]) and _open(state, host):
+    again = [partial(_inner(launchd.reload), label) for label in jobs]
+    if _drained(host) and _done(host, again) and _open(state, host):
         return True
     return _left_out(host, "does not serve")
 
@@ -217,11 +221,21 @@ def _drained(host: Host) -> bool:
     quiet, port = settle_seconds(the_fleet()) + FIGURES_S, sides.now(host.name).ports.metrics
     _tell(host, "drains: it gets no new requests, and finishes those that it has")
 
+    busy_at = started
+
     def busy() -> str:
+        nonlocal busy_at
+        # Replicas go by its age: somebody waits for their last answers.
+        _run(host, _on_disk("flag"))
         with on(host):
             ongoing = host.get_fact(Ongoing, url=f"http://{mac.node_ip}:{port}/metrics")
-        waited = time.monotonic() - started
-        return f"{ongoing} requests go on" if ongoing else "" if waited > quiet else "the others are being told"
+        now = time.monotonic()
+        busy_at = busy_at if ongoing == 0 else now
+        if ongoing:
+            return f"{ongoing} requests go on"
+        if now - started <= quiet:
+            return "the others are being told"
+        return "" if now - busy_at > IDLE_S else "its last figures are awaited"
 
     done = _until(host, busy, DRAIN_S, "drains")
     if done:
@@ -280,7 +294,10 @@ def _tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str,
     """What a Mac answers, asked on itself; `patient` waits for a Serve that is not there yet."""
     with on(host):
         url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
-        found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient)
+        try:
+            found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient)
+        except PyinfraError:
+            found = {}
     return {model: found.get(model, Tried(0.0, "no answer")) for model in models}
 
 
@@ -293,7 +310,7 @@ def _until(
 ) -> bool:
     """Poll until nothing is objected any more, telling what is; False when that takes too long."""
     started = said = time.monotonic()
-    while found := objection():
+    while found := _objected(objection):
         waited = time.monotonic() - started
         if waited > patience or hopeless(found):
             return _fail(host, f"{what}: not done after {waited:.0f} s: {found}")
@@ -302,6 +319,14 @@ def _until(
             _tell(host, f"{what}, {waited:.0f} s: {found}")
         gevent.sleep(POLL_S)
     return True
+
+
+def _objected(objection: Callable[[], str]) -> str:
+    """What is objected; also when a Mac cannot be asked for it now."""
+    try:
+        return objection()
+    except PyinfraError as error:
+        return f"a Mac does not answer: {error}"
 
 
 def _on_disk(verb: str, digest: str = "", number: int = 0) -> StringCommand:

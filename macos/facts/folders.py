@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from pyinfra.api.facts import FactBase
 
-from fleet.layout import PLISTS, RELEASES, SERVE_CONFIG, SERVING, WEIGHTS
+from fleet.layout import PLISTS, PREVIOUS, RELEASES, SERVE_CONFIG, SERVING, WEIGHTS
 from fleet.prune import Folder
 
-# The files of launchd's jobs that are ours.
-_OUR_PLISTS = f"{PLISTS}/io.raylab.*.plist"
+# The files of launchd's jobs that are ours, and the config of Serve; also as they are kept to go back to.
+_OURS = [f"{kept}{path}" for kept in ("", PREVIOUS) for path in (f"{PLISTS}/io.raylab.*.plist", SERVE_CONFIG)]
 
 
 class Folders(FactBase[list[Folder]]):
@@ -29,12 +29,12 @@ class Folders(FactBase[list[Folder]]):
     """Whether it is whole only with a wheel."""
 
     def command(self) -> str:
-        """The folders, times, wheels, and what plists, the Serve config and processes name. Never fails."""
+        """The folders, times, wheels, and what plists, Serve configs and processes name. Never fails."""
         return (
             f"find {self.place} -mindepth 1 -maxdepth 1 -type d 2>/dev/null; "
             f"find {self.place} {self.times} -exec stat -f '## made %m %N' {{}} + 2>/dev/null; "
             f"find {self.place} -mindepth 2 -maxdepth 2 -name '*.whl' 2>/dev/null; "
-            f"{{ cat {_OUR_PLISTS}; cat {SERVE_CONFIG}; ps -axww -o command=; }} 2>/dev/null | "
+            f"{{ {''.join(f'cat {path}; ' for path in _OURS)}ps -axww -o command=; }} 2>/dev/null | "
             f"grep -aoE '{self.place}/{self.used}' | sort -u | sed 's/^/## used /'; true"
         )
 

@@ -195,22 +195,22 @@ class Turns(FactBase[Turned]):
         return Turned(int(told.get("upgrade", 0)), kept, *releases)
 
 
-class Ongoing(FactBase[int]):
+class Ongoing(FactBase[int | None]):
     """How many requests Serve's proxy and the replicas of this Mac work on, by Ray's metrics at `url`: up to 10 s old.
 
-    A request may count twice, as one of the proxy's and one of a replica's.
+    A request may count twice, as one of the proxy's and one of a replica's. None when Ray is there and does not tell.
     """
 
     def command(self, url: str) -> str:
-        """A Mac without metrics has no requests either. Never fails."""
+        """A Mac on which nobody listens there has no requests either, which is curl's status 7. Never fails."""
         names = "ray_serve_(num_ongoing_http_requests|replica_processing_queries)"
         total = f"awk '/^{names}[{{ ]/ {{ sum += $NF }} END {{ print sum + 0 }}'"
-        return f"curl -s -m 10 {shlex.quote(url)} | {total}"
+        return f'told=$(curl -sf -m 10 {shlex.quote(url)}); case $? in 0|7) echo "$told" | {total};; esac; true'
 
     @staticmethod
-    def default() -> int:
-        """None."""
-        return 0
+    def default() -> None:
+        """Not told."""
+        return
 
     def process(self, output: list[str]) -> int:
         """The sum."""

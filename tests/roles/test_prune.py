@@ -186,7 +186,7 @@ def test_the_look_itself_counts_as_no_use(mac: BsdShell) -> None:
 
 def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell) -> None:
     assert mac.fact(CodeFolders) == []
-    names = {"a" * 12: 100, "b" * 12: 200, "c" * 12: 300, "d" * 12: 400}
+    names = {"a" * 12: 100, "b" * 12: 200, "c" * 12: 300, "d" * 12: 400, "f" * 12: 500}
     for name, time in names.items():
         folder = mac.prefix / "serving" / name
         folder.mkdir(parents=True)
@@ -201,6 +201,9 @@ def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell)
     (mac.prefix / "etc/serve.yaml").write_text(f"PYTHONPATH: {mac.prefix}/serving/{'b' * 12}/{wheel}:/x\n")
     plist = mac.prefix / "io.raylab.ray.plist"
     plist.write_text(f"<string>{mac.prefix}/serving/{'c' * 12}/{wheel}</string>\n")
+    kept = Path(f"{mac.prefix}/state/previous{mac.prefix}/etc")
+    kept.mkdir(parents=True)
+    (kept / "serve.yaml").write_text(f"PYTHONPATH: {mac.prefix}/serving/{'f' * 12}/{wheel}:/x\n")
     mac.command("ps", f'[ "$*" = "-axww -o command=" ] && echo "python {mac.prefix}/serving/{"d" * 12}/{wheel}"')
     # Where launchd's plists are is not below /opt/raylab.
     mac.command("cat", f'case "$1" in *.plist) exec /bin/cat {plist} ;; esac; exec /bin/cat "$@"')
@@ -210,6 +213,7 @@ def test_code_folders_are_told_with_their_times_and_who_uses_them(mac: BsdShell)
         Folder("b" * 12, 200, in_use=True, package="raylab_serving"),
         Folder("c" * 12, 300, in_use=True, package="raylab_serving"),
         Folder("d" * 12, 400, in_use=True, package="raylab_serving"),
+        Folder("f" * 12, 500, in_use=True, package="raylab_serving"),
     ]
 
 
