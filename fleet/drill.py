@@ -58,6 +58,9 @@ def obstacles(
     fleet = plan.fleet
     if len(fleet.macs) == 1 and YES not in accepted:
         yield f"{fleet.head.name} is the only Mac: while it restarts, nobody is served. If so, add --data {YES}=1."
+    for name, fact in facts.items():
+        if fact.draining and name not in asked:
+            yield f"{name}: it gets no requests, as its turn in a roll was interrupted. deploy/cluster.py ends that."
     for mac in order(fleet):
         if mac.name not in asked:
             continue
@@ -121,7 +124,10 @@ def advice(turn: Turn) -> str:
         RAY: f"deploy/status.py --limit {name}, then deploy/logs.py --limit {name} --data job=ray",
         GENERATION: "deploy/health.py says what is missing, deploy/logs.py --data job=serve why",
     }
-    return f"{name} did not get to “{turn.missing}”, and no Mac after it was restarted: {wise[turn.missing]}."
+    return (
+        f"{name} did not get to “{turn.missing}”, and no Mac after it was restarted: {wise[turn.missing]}. When it is "
+        "back, deploy/cluster.py lets requests in again."
+    )
 
 
 def table(turns: Sequence[Turn]) -> list[str]:

@@ -84,6 +84,8 @@ class MacHealth:
     """The folders of weights that are whole on this Mac."""
     memory_free_bytes: int
     answer: Answer
+    own: Mapping[str, str] = field(default_factory=dict)
+    """What went wrong with what it was asked on itself, by what that was; without what went well."""
     filter: Filter = field(default_factory=Filter)
     contents: tuple[Contents, ...] = ()
     """Empty unless everything was to be read again."""
@@ -349,6 +351,7 @@ def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     silent = [model.id for model in fleet.models if not answer.tokens.get(model.id)]
     wrong = [
         *filter(None, [answer.error]),
+        *(f"asked on the Mac itself, {what}: {error}" for what, error in seen.own.items()),
         *(f"{model} is not in /v1/models" for model in missing),
         *(f"{model} generates nothing" for model in silent if model not in missing),
     ]

@@ -169,14 +169,15 @@ def pace(seconds: float, elsewhere: Sequence[float], earlier: Sequence[float]) -
     return seconds > max(_SLOW_S, _SLOWER * usual), ", ".join(told)
 
 
-def missing_on(plan: Plan, mac: Mac, cluster: Cluster) -> str:
+def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> str:
     """What this Mac lacks of what the plan wants on it, in words; empty when nothing.
 
-    Of copies that come and go with requests it need not have one, and of a group all must be there.
+    Of copies that come and go with requests it need not have one, and of a group all must be there. The node that Ray
+    calls `gone` is the one of before a restart, which may look alive for a while.
     """
     if cluster.error:
         return cluster.error
-    if mac.node_ip not in cluster.ids:
+    if cluster.ids.get(mac.node_ip, gone) == gone:
         return f"Ray has no node {mac.node_ip} yet"
     lacking = []
     for name, placement in plan.placements.items():

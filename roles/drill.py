@@ -121,7 +121,7 @@ def _serves(state: State, host: Host) -> bool:
         if step != RAY:
             mine.seconds.setdefault(RAY, waited)
         if not step:
-            missing = drill.silent(the_fleet(), ask(the_fleet(), mine.mac))
+            missing = drill.silent(the_fleet(), ask(the_fleet(), mine.mac)) or _own(host)
         if not missing:
             mine.seconds[GENERATION] = time.monotonic() - mine.began
             mine.console = host.get_fact(Boot).console
@@ -132,6 +132,12 @@ def _serves(state: State, host: Host) -> bool:
         gevent.sleep(POLL_S)
     host.log_styled(f"does not serve after {waited:.0f} s: {missing}", fg="red", log_func=logger.error)
     return False
+
+
+def _own(host: Host) -> str:
+    """What goes wrong with what the Mac is asked on itself; a door may ask any Mac."""
+    found = turn.tried(host, turn.models_of(host))
+    return "; ".join(f"{model}: {tried.error}" for model, tried in found.items() if tried.error)
 
 
 def _tell() -> None:

@@ -17,11 +17,13 @@ from fleet import gateway
 from fleet.firewall import Filter
 from fleet.health import Answer, Check, Cluster, Job, MacHealth, evaluate
 from fleet.settings import Fleet, Mac
+from macos.facts.gateway import Status
 from macos.facts.jobs import JobTimes
 from macos.facts.pf import PacketFilter
 from macos.facts.report import MacReport
+from macos.facts.running import Generations, Tried
 from roles import announce, contents, sides, weights
-from roles.context import everyone, the_fleet
+from roles.context import everyone, the_fleet, this_mac
 from roles.gateway import client_context, key_file, trusted
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
@@ -64,6 +66,7 @@ def observe() -> dict[str, MacHealth]:
     whole = {stored.path: weights.whole(stored) for stored in fleet.stored}
     reread = contents.reread() if host.data.get("deep") else {}
     filters = everyone(PacketFilter) if fleet.firewall else {}
+    own, offered = everyone(Generations, _own), everyone(Status, _ready)
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
     return {
@@ -75,12 +78,33 @@ def observe() -> dict[str, MacHealth]:
             weights=frozenset(path for path, by_mac in whole.items() if by_mac.get(name)),
             memory_free_bytes=nodes[name].memory_free,
             answer=answers[name],
+            own=_wrong(own.get(name, {}), offered.get(name, "000")),
             filter=filters.get(name, Filter()),
             contents=reread.get(name, ()),
         )
         for name in facts
         if name in jobs and name in nodes
     }
+
+
+def _own() -> dict[str, Any]:
+    """For the fact Generations: what this Mac is to serve, asked on it, since a door asks any Mac."""
+    models = [model.id for model in announce.quiet_plan().models_on(this_mac())]
+    url = f"http://{this_mac().node_ip}:{sides.now(host.name).ports.serve_http}/v1"
+    return {"url": url, "models": models, "rounds": 2, "within": GENERATION_TIMEOUT_S, "patient": False}
+
+
+def _ready() -> dict[str, Any]:
+    """For the fact Status: what all doors ask this Mac before they send it anything."""
+    at, ports = this_mac().node_ip, sides.now(host.name).ports
+    header = f"{gateway.UPSTREAM_HEADER}: {at}:{ports.serve_http}"
+    return {"url": f"http://{at}:{ports.door_ready}{gateway.READY_PATH}", "header": header}
+
+
+def _wrong(own: Mapping[str, Tried], offered: str) -> dict[str, str]:
+    """What of it did not go well."""
+    unready = {"whether it takes requests": f"HTTP {offered}"} if offered != "200" else {}
+    return {**{model: tried.error for model, tried in own.items() if tried.error}, **unready}
 
 
 def ask(fleet: Fleet, mac: Mac) -> Answer:

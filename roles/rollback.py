@@ -7,6 +7,7 @@ from functools import cache
 from pyinfra.context import host
 
 from fleet.rollback import goes_back
+from fleet.settings import Mac
 from fleet.upgrade import batches, order
 from macos.facts.report import MacReport
 from macos.facts.running import Clusters, Turns
@@ -27,13 +28,18 @@ def announced() -> None:
     announce.say("Rollback of the last upgrade:", *map(_line, (mac.name for mac in order(the_fleet()))))
     if _going():
         announce.say("The settings stay as they are: take them back too, or the next upgrade goes forward again.")
+    upgrade.agreed(upgrade.unserved(_parts()))
 
 
 def rolled_back() -> None:
     """The Macs that the last upgrade has come to run again what they ran before it, in the order of their turns."""
+    upgrade.each(_parts(), lambda: turn.back(host.name in _going(), name=f"{host.name} goes back"))
+
+
+def _parts() -> list[tuple[Mac, ...]]:
+    """The Macs that have a turn, as many at once as asked for."""
     macs = [mac for mac in order(the_fleet()) if mac.name in _going() or _draining(mac.name)]
-    parts = batches(macs, upgrade.batch_size())
-    upgrade.each(parts, lambda: turn.back(host.name in _going(), name=f"{host.name} goes back"))
+    return batches(macs, upgrade.batch_size())
 
 
 def _line(name: str) -> str:

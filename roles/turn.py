@@ -112,26 +112,31 @@ def _inner(operation: MacOperation) -> Callable[..., Commands]:
 
 def _take(state: State, host: Host, changes: bool, number: int) -> bool:
     """The whole turn. On failure the Mac is back on what it ran before, as far as that serves."""
-    before = _tried(host, _models(host), patient=False)
+    before = tried(host, models_of(host), patient=False)
     if not _drained(host):
         let_in(state, host)
         return False
-    if changes and (loaded := _loaded(host)) and not _run(host, _on_disk("keep", loaded, number)):
+    loaded = _loaded(host)
+    if changes and loaded and not _run(host, _on_disk("keep", loaded, number)):
         let_in(state, host)
         return _fail(host, "nothing was changed, as what it runs could not be kept")
     _tell(host, f"switches to release {_release(host)}")
+    gone = _node(host, the_fleet())
     with on(host):
         steps = _steps()
-    if _done(host, steps) and _serves(host, the_fleet()) and _gate(host, before):
-        return let_in(state, host)
+    if _done(host, steps):
+        gone = gone if _loaded(host) != loaded else ""
+        if _serves(host, the_fleet(), gone) and _gate(host, before):
+            return let_in(state, host)
     if not _kept(host):
         return _left_out(host, "nothing else is kept to go back to")
     old = view(the_fleet(), joined(host).kept)
     if old is None:
         return _left_out(host, "the head of the Ray cluster that it has left is no Mac of the fleet any more")
     _fail(host, "goes back to what it ran before")
+    gone, back = _node(host, old), _laid(host, "restore") and _done(host, [_inner(sides.started)])
     # What has failed is still said for a while.
-    if _laid(host, "restore") and _done(host, [_inner(sides.started)]) and _serves(host, old, patient=True):
+    if back and _serves(host, old, gone, patient=True):
         _fail(host, "serves again as before; the roll stops here, and the other Macs stay as they are")
         _fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=ray")
         let_in(state, host)
@@ -141,7 +146,8 @@ def _take(state: State, host: Host, changes: bool, number: int) -> bool:
 
 def _go_back(state: State, host: Host) -> bool:
     """The turn of a rollback."""
-    if _drained(host) and _laid(host, "swap") and _open(state, host):
+    gone = _node(host, the_fleet())
+    if _drained(host) and _laid(host, "swap") and _open(state, host, gone):
         return True
     return _left_out(host, "has not gone back")
 
@@ -149,8 +155,8 @@ def _go_back(state: State, host: Host) -> bool:
 def _start_again(state: State, host: Host) -> bool:
     """Its jobs are loaded as they stand on its disk, whenever the turn was interrupted."""
     jobs = [label for label in layout.CLUSTER_LABELS if label in layout.labels(the_fleet().mac(host.name).is_head)]
-    again = [partial(_inner(launchd.reload), label) for label in jobs]
-    if _drained(host) and _done(host, again) and _open(state, host):
+    gone, again = _node(host, the_fleet()), [partial(_inner(launchd.reload), label) for label in jobs]
+    if _drained(host) and _done(host, again) and _open(state, host, gone):
         return True
     return _left_out(host, "does not serve")
 
@@ -163,9 +169,17 @@ def _left_out(host: Host, why: str) -> bool:
     )
 
 
-def _open(state: State, host: Host) -> bool:
+def _open(state: State, host: Host, gone: str = "") -> bool:
     """It gets requests once it serves them well."""
-    return _serves(host, the_fleet()) and _gate(host) and let_in(state, host)
+    return _serves(host, the_fleet(), gone) and _gate(host) and let_in(state, host)
+
+
+def _node(host: Host, fleet: Fleet) -> str:
+    """What Ray calls its node at this moment, which may look alive for a while after its end; empty without one."""
+    try:
+        return seen_by_head(fleet).ids.get(the_fleet().mac(host.name).node_ip, "")
+    except PyinfraError:
+        return ""
 
 
 def _loaded(host: Host) -> str:
@@ -243,10 +257,10 @@ def _drained(host: Host) -> bool:
     return done
 
 
-def _serves(host: Host, fleet: Fleet, patient: bool = False) -> bool:
+def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> bool:
     """Ray has this Mac, under its node IP, and on it are all that the plan wants there. `patient` forgives errors.
 
-    `fleet` is on the side of the cluster that the Mac is to be in.
+    `fleet` is on the side of the cluster that the Mac is to be in, `gone` the node of before, which does not count.
     """
     mac, failed = the_fleet().mac(host.name), [0.0]
 
@@ -258,7 +272,7 @@ def _serves(host: Host, fleet: Fleet, patient: bool = False) -> bool:
         return failing and time.monotonic() - failed[0] > FAILING_S
 
     def lacking() -> str:
-        return missing_on(announce.quiet_plan(), mac, seen_by_head(fleet))
+        return missing_on(announce.quiet_plan(), mac, seen_by_head(fleet), gone)
 
     return _until(host, lacking, PATIENCE_S, "starts", hopeless)
 
@@ -268,11 +282,11 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
 
     An older Mac need not be as fast as the others, and a fleet may have no others.
     """
-    models, before = _models(host), before or {}
-    mine = _tried(host, models)
+    models, before = models_of(host), before or {}
+    mine = tried(host, models)
     # At once: there may be fifty of them.
     others = [other for other in state.inventory.get_active_hosts() if other.name != host.name]
-    theirs = [task.get() for task in [gevent.spawn(_tried, other, models) for other in others]]
+    theirs = [task.get() for task in [gevent.spawn(tried, other, models) for other in others]]
     for model in models:
         if mine[model].error:
             return _fail(host, f"{model} does not answer on it: {mine[model].error}")
@@ -285,12 +299,12 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
     return True
 
 
-def _models(host: Host) -> list[str]:
+def models_of(host: Host) -> list[str]:
     """What the settings want to be served on it."""
     return [model.id for model in announce.quiet_plan().models_on(the_fleet().mac(host.name))]
 
 
-def _tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str, Tried]:
+def tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str, Tried]:
     """What a Mac answers, asked on itself; `patient` waits for a Serve that is not there yet."""
     with on(host):
         url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"

@@ -14,11 +14,12 @@ from fleet.serve import application_name
 from fleet.settings import Mac
 from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, start_told
 from macos.facts.report import MacReport
+from macos.facts.running import Clusters, Starts, Turns
 from macos.facts.running import Running as RunningFact
-from macos.facts.running import Starts, Turns
 from roles import announce, ray, serve, sides, turn
 from roles.context import everyone, on, reached, the_fleet, this_mac
 from roles.jobs import stop_at_the_first, turn_over
+from roles.report import seen_by_head
 
 
 @cache
@@ -87,20 +88,39 @@ def announced() -> None:
             f"{course.blocked}.",
             "deploy/cluster.py --data at_once=1 does it on all Macs together; nothing is served for some minutes.",
         )
+    if not course.moving and (added := _added()):
+        refuse(
+            f"{', '.join(added)} would be new, and Ray is restarted on Macs that serve: first one, then the other.",
+            "Take what is new out of the settings, run deploy/upgrade.py, put it back, and run deploy/cluster.py.",
+        )
     announce.say("Upgrade:", *_lines(changes()))
     if course.moving:
         head, side = the_fleet().head.name, the_fleet().side
         announce.say(f"They go over to another Ray cluster, whose head is {head}, on the ports of side {side}.")
-    if unserved := [*_unserved(), *_halved()]:
-        announce.say(*unserved)
+    agreed([*unserved(turns()), *_halved()])
+
+
+def _added() -> list[str]:
+    """What Serve has not been told of yet, while Macs have their turns: it would be waited for on each of them."""
+    if not turns():
+        return []
+    known = seen_by_head().applications
+    models = [model.id for model in the_fleet().models if known and application_name(model) not in known]
+    return [*models, *(name for name, where in everyone(Clusters).items() if not where.cluster)]
+
+
+def agreed(interruptions: Sequence[str]) -> None:
+    """Tell what a run interrupts, and end the run when nobody agrees to it."""
+    if interruptions:
+        announce.say(*interruptions)
         if not _agreed():
             refuse("--data yes=1 says that this may be.")
 
 
-def _unserved() -> list[str]:
-    """What nobody serves while some Macs have their turn, in words."""
+def unserved(parts: Sequence[Sequence[Mac]]) -> list[str]:
+    """What nobody serves while some Macs have their turn, in words; `parts` have it one after the other."""
     plan = announce.plan()
-    found = {model: names(batch) for batch in turns() for model in interrupted(plan, batch)}
+    found = {model: names(part) for part in parts for model in interrupted(plan, part)}
     seconds = _starts() if found else {}
     return [
         f"{model} is served by nobody else while {macs} has its turn: {start_told(seconds.get(model))}."

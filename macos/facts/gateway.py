@@ -24,6 +24,24 @@ class Answered(FactBase[str]):
         return "\n".join(output).strip()
 
 
+class Status(FactBase[str]):
+    """The HTTP status of what this Mac answers to a GET of `url`, which is its own; `000` when nothing answers."""
+
+    def command(self, url: str, header: str) -> str:
+        """Never fails; no proxy is asked."""
+        curl = f"curl -s -o /dev/null --noproxy '*' -m 10 -H {shlex.quote(header)} -w '%{{http_code}}'"
+        return f"{curl} {shlex.quote(url)}; true"
+
+    @staticmethod
+    def default() -> str:
+        """Nothing answers."""
+        return "000"
+
+    def process(self, output: list[str]) -> str:
+        """As it came."""
+        return output[-1]
+
+
 class Programs(FactBase[list[str]]):
     """The folders below `directory`, by full path, and the name of `wanted` itself when it can be run."""
 

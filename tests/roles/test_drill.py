@@ -59,6 +59,7 @@ class Desk:
             "/sbin/shutdown": Told(lambda: self._restart(name)),
             "kern.bootsessionuuid": Told(lambda: [f"session {name} {self.restarts.count(name)}"]),
             "raylab_report.py": Told(self._report),
+            "/chat/completions": ["## tiny", *['{"usage": {"completion_tokens": 8}}', "200 0.1"] * 2],
             "@@raylab": Told(lambda: self._facts(name)),
         }
 

@@ -103,7 +103,7 @@ def desk(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def taken(desk: Desk, monkeypatch: pytest.MonkeyPatch, serves_on: set[int]) -> bool:
-    def serves(host: Host, fleet: Fleet, patient: bool = False) -> bool:
+    def serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> bool:
         desk.serves.append(fleet.side)
         return fleet.side in serves_on
 

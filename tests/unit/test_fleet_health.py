@@ -83,6 +83,7 @@ MAC_FAULTS = {
     "weights": ({"weights": frozenset()}, "missing: "),
     "memory": ({"memory_free_bytes": GB // 2}, "0.5 GB free"),
     "generation": ({"answer": Answer(error="http://10.77.0.12:8000/v1: refused")}, "refused"),
+    "generation, on itself": ({"own": {"tiny": "HTTP 500: no"}}, "asked on the Mac itself, tiny: HTTP 500: no"),
     "firewall": ({"filter": Filter(evaluated=True, lasting=True)}, "pf is off, so strangers reach every port"),
     "versions": ({"versions": {"python": "3.12.10", "ray": "2.59.0", "vllm": "0.27.1"}}, "beta: 3.12.10"),
     "disk": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=100 * GB, clock_epoch=1000)}, "1 of 100"),
