@@ -102,8 +102,8 @@ class Deployed:
     message: str = ""
     places: frozenset[str] = frozenset()
     """The node IPs of the replicas that run."""
-    failing: frozenset[str] = frozenset()
-    """The node IPs where replicas have failed to start, as far as their errors tell."""
+    failing: frozenset[tuple[str, int]] = frozenset()
+    """The node IPs where replicas have failed to start, with the pids that they had, as far as their errors tell."""
 
     def __str__(self) -> str:
         return ": ".join(filter(None, [self.status or "not applied", self.message[:300]]))

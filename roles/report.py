@@ -91,7 +91,7 @@ def _deployed(application: Mapping[str, Any], living: Set[str | None]) -> Deploy
         len(running),
         application["message"] or "",
         places=frozenset(each["ip"] for each in running if each.get("ip")),
-        failing=frozenset(application.get("failing", ())),
+        failing=frozenset((ip, pid) for ip, pid in application.get("failing", ())),
     )
 
 

@@ -39,8 +39,8 @@ DRAIN_S = 1800
 FIGURES_S = 20
 # Until it is believed that nothing goes on: a worker that is too busy to tell its figures has none for a while.
 IDLE_S = 15
-# Serve tries again at once. What has failed for so long goes on failing, whatever the size of the model: large ones
-# take long to load, but they do not fail at it again and again.
+# Serve tries again at once. What has failed twice, and for so long, goes on failing, whatever the size of the model:
+# large ones take long to load, but they do not fail at it again and again.
 FAILING_S = 60
 POLL_S, SAY_EVERY_S = 2, 15
 SUDO: ConnectorArguments = {"_sudo": True}
@@ -262,17 +262,20 @@ def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> 
 
     `fleet` is on the side of the cluster that the Mac is to be in, `gone` the node of before, which does not count.
     """
-    mac, failed = the_fleet().mac(host.name), [0.0]
-
-    def hopeless(_: str) -> bool:
-        # Serve tries for ever as long as another Mac has a replica that runs.
-        seen = seen_by_head(fleet).applications.values()
-        failing = not patient and any(mac.node_ip in each.failing for each in seen)
-        failed[0] = (failed[0] or time.monotonic()) if failing else 0.0
-        return failing and time.monotonic() - failed[0] > FAILING_S
+    mac = the_fleet().mac(host.name)
+    failed: dict[int, float] = {}
 
     def lacking() -> str:
-        return missing_on(announce.quiet_plan(), mac, seen_by_head(fleet), gone)
+        seen = seen_by_head(fleet)
+        for ip, pid in (each for deployed in seen.applications.values() for each in deployed.failing):
+            if ip == mac.node_ip:
+                failed.setdefault(pid, time.monotonic())
+        return missing_on(announce.quiet_plan(), mac, seen, gone)
+
+    def hopeless(_: str) -> bool:
+        # Serve tries for ever as long as another Mac has a replica that runs. A start that failed by chance may be
+        # followed by one that takes long and ends well.
+        return not patient and len(failed) > 1 and time.monotonic() - min(failed.values()) > FAILING_S
 
     return _until(host, lacking, PATIENCE_S, "starts", hopeless)
 

