@@ -17,7 +17,7 @@ from macos.facts.jobs import JobTime, JobTimes
 from macos.facts.running import Clusters
 from macos.operations import launchd
 from macos.quiet import Commands, mac_operation
-from roles import announce, sides
+from roles import announce, sides, turn
 from roles.context import everyone, the_fleet, this_mac
 from roles.serve import PATIENCE_S, served
 
@@ -150,13 +150,11 @@ def turn_over() -> Commands:
 
 @deploy("Restart")
 def restart() -> None:
-    """Ray on one Mac after the other, the head last; the next waits until the last one is served again."""
+    """Ray on one Mac after the other, the head last; the next waits until the last one serves again."""
     sides.whole()
     ordered = [mac.name for mac in (*the_fleet().workers, the_fleet().head)]
     stop_at_the_first(name="One Mac after the other")
     for mac in host.loop(ordered):  # type: ignore[no-untyped-call]
         if host.name == mac:
-            launchd.restart(layout.RAY_LABEL, name=f"Ray of {mac}")
+            turn.restarted(name=f"Ray of {mac}")
         turn_over(name=f"Turn of {mac} is over")
-        if this_mac().is_head:
-            served(PATIENCE_S, name=f"Served again after {mac}")

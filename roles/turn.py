@@ -65,6 +65,12 @@ def back(goes: bool) -> Commands:
     yield FunctionCommand(_go_back if goes else _start_again, [], {})
 
 
+@mac_operation("turn.restarted", is_idempotent=False)
+def restarted() -> Commands:
+    """This Mac's Ray starts anew at once, and serves again. Always acts."""
+    yield FunctionCommand(_restart, [], {})
+
+
 @mac_operation("turn.drained")
 def drained() -> Commands:
     """This Mac gets no requests any more, and has finished those that it had."""
@@ -159,6 +165,11 @@ def _start_again(state: State, host: Host) -> bool:
     if _drained(host) and _done(host, again) and _open(state, host, gone):
         return True
     return _left_out(host, "does not serve")
+
+
+def _restart(state: State, host: Host) -> bool:
+    gone = _node(host, the_fleet())
+    return _done(host, [partial(_inner(launchd.restart), layout.RAY_LABEL)]) and _serves(host, the_fleet(), gone)
 
 
 def _left_out(host: Host, why: str) -> bool:
