@@ -21,10 +21,11 @@ from depot.fanout.channel import ProcessChannel, SshChannel
 from fleet import layout
 from macos import lease
 from macos.connector import MacConnector
+from macos.facts.running import Clusters
 from macos.lease import Holder, Lease, Taken, hold_command
 from macos.quiet import Commands, mac_operation
 from roles import announce
-from roles.context import command, the_fleet
+from roles.context import command, everyone, joined, the_fleet
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -72,8 +73,17 @@ def _take_all() -> None:
     """In the inventory's order, so that of two runs at the same moment one gets all."""
     atexit.register(_release_all)
     place = [mac.name for mac in the_fleet().macs]
-    for mac in sorted(state.inventory.get_active_hosts(), key=lambda mac: place.index(mac.name)):
+    macs = sorted(state.inventory.get_active_hosts(), key=lambda mac: place.index(mac.name))
+    for mac in macs:
         _take(mac, "No Mac was touched.")
+    # What this run is about to do was decided before it held them, and a person may have thought about it since.
+    decided = everyone(Clusters)
+    if moved := [mac.name for mac in macs if mac.name in _held and joined(mac) != decided.get(mac.name)]:
+        announce.say(
+            f"error: {', '.join(moved)} went over to another Ray cluster since this run looked. No Mac was touched.",
+            "Run it again: it looks anew.",
+        )
+        announce.end(STATUS)
 
 
 def _take(mac: Host, otherwise: str) -> None:

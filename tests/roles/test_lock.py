@@ -145,6 +145,17 @@ def test_a_second_run_is_told_who_runs_what_and_touches_nothing(fleet: Fleet) ->
     assert fleet.has("alpha", "done")
 
 
+def test_what_was_decided_before_the_macs_went_elsewhere_is_not_done(fleet: Fleet) -> None:
+    # It says something else each time.
+    launchctl = fleet.root / "beta/bin/launchctl"
+    launchctl.write_text("#!/bin/sh\necho x >>looks\necho --address=10.77.0.11:$((6000 + $(wc -l <looks)))\n")
+    launchctl.chmod(0o755)
+    said = ended(fleet.run(), 3)
+    assert "beta went over to another Ray cluster since this run looked. No Mac was touched." in said
+    assert not fleet.has("alpha", "begun")
+    assert not fleet.has("alpha", "lock")
+
+
 AGAIN = """
 from pyinfra.operations import python
 
