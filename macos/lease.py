@@ -18,6 +18,7 @@ BEAT_S = 5.0
 # For the Mac to say whether it is free.
 TAKE_S = 30.0
 END_S = 3.0
+_SILENT = "it has not answered for a minute: it is off, the network was cut, or this machine slept"
 _HOLDER = (Path(__file__).parent / "scripts" / "lease.pl").read_text()
 # One that goes on while the machine sleeps: on macOS the monotonic one does, on Linux it does not.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -75,7 +76,7 @@ class Lease:
     """One Mac's. It is kept by heartbeats, each of which the Mac answers."""
 
     def __init__(self, channel: Channel, lost: Callable[[str], None]) -> None:
-        """Over the line of a running `hold_command`. `lost` is called with the reason when the hold is no more.
+        """Over the line of a running `hold_command`. `lost` is called once, with the reason, when the hold is no more.
 
         Raises Taken when somebody else has the Mac, and OSError when it cannot be held.
         """
@@ -90,13 +91,19 @@ class Lease:
             raise
         self._tasks = [gevent.spawn(self._listen), gevent.spawn(self._beat)]
 
-    def check(self) -> None:
-        """Whoever is about to change the Mac asks; tells `lost` when the Mac may be another's by now.
+    @property
+    def late(self) -> bool:
+        """Whether the Mac may be another's by now.
 
         A beat that was answered keeps the Mac at least until LEASE_S after it was sent, whatever is sent after it.
         """
-        if self._gone or _now() > self._until:
-            self._lose(f"it has not answered for {LEASE_S - BEAT_S:.0f} s: this machine slept, or the network was cut")
+        return bool(self._gone) or _now() > self._until
+
+    def check(self) -> None:
+        """Whoever is about to change the Mac asks. When the hold is no more, tells `lost`, and raises OSError."""
+        if self.late:
+            self._lose(_SILENT)
+            raise OSError(f"it is not held by this run any more: {self._gone}")
 
     def release(self) -> None:
         """The Mac is free for others, when this returns."""
@@ -138,7 +145,9 @@ class Lease:
                 self._lose(f"the connection has ended: {error}")
                 return
             gevent.sleep(BEAT_S)
-            self.check()
+            if self.late:
+                self._lose(_SILENT)
+                return
 
     def _listen(self) -> None:
         try:
@@ -150,9 +159,9 @@ class Lease:
         self._lose("the connection has ended, or this machine was silent for too long")
 
     def _lose(self, reason: str) -> None:
-        if not self._over:
-            self._gone = self._gone or reason
-            self._lost(self._gone)
+        if not (self._over or self._gone):
+            self._gone = reason
+            self._lost(reason)
 
 
 def _now() -> float:

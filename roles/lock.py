@@ -89,7 +89,7 @@ def _take_all() -> None:
 def _take(mac: Host, otherwise: str) -> None:
     """Hold one Mac; when somebody else does, tell `otherwise` too, and end the run."""
     try:
-        hold = Lease(_line(mac), lambda reason: _lost(mac.name, reason))
+        hold = Lease(_line(mac), lambda reason: _lost(mac, reason))
     except Taken as taken:
         _others(mac.name, taken.holder, otherwise)
     except (OSError, SSHException) as error:
@@ -129,11 +129,16 @@ def _others(name: str, holder: Holder, otherwise: str) -> NoReturn:
     announce.end(STATUS)
 
 
-def _lost(name: str, reason: str) -> NoReturn:
-    announce.say(
-        f"error: {name} is not held by this run any more: {reason}. Others may change it now, so nothing more is done.",
-        "Run it again: what is right stays untouched.",
-    )
+def _lost(mac: Host, reason: str) -> None:
+    """A Mac that is lost alone fails alone; when all are, the run ends."""
+    lost = f"error: {mac.name} is not held by this run any more: {reason}. Others may change it now"
+    line = mac.connector.client if isinstance(mac.connector, MacConnector) else None
+    if line and not all(hold.late for hold in _held.values()):
+        announce.say(f"{lost}, so nothing more is done there. When it is back, run it again.")
+        # Whatever waits for an answer of it has one.
+        line.close()
+        return
+    announce.say(f"{lost}, so nothing more is done.", "Run it again: what is right stays untouched.")
     # Not as a run ends otherwise: pyinfra would first wait for what it is about.
     os._exit(STATUS)
 

@@ -221,6 +221,28 @@ def test_a_run_that_slept_does_not_go_on(fleet: Fleet) -> None:
     ended(second, 0)
 
 
+def test_a_mac_that_is_lost_fails_alone(fleet: Fleet) -> None:
+    first = fleet.begun()
+    until(lambda: fleet.has("beta", "begun"))
+    os.kill(holds(fleet.root / "beta"), signal.SIGKILL)
+    fleet.go()
+    said = ended(first, 1)
+    assert "beta is not held by this run any more" in said
+    assert fleet.has("alpha", "done")
+    assert not fleet.has("beta", "done")
+
+
+def holds(folder: Path) -> int:
+    """The process that holds the Mac of this folder, for a run."""
+    found = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (process / "comm").read_text() == "perl\n" and (process / "cwd").readlink() == folder
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
 def test_a_mac_that_cannot_be_held_fails_alone(fleet: Fleet) -> None:
     (fleet.root / "beta/lock").mkdir()
     fleet.go()
