@@ -19,7 +19,7 @@ from fleet.drill import GENERATION, RAY, SSH, Turn
 from macos.facts import Boot, MacReport
 from macos.operations import boot
 from macos.quiet import Commands, mac_operation
-from roles import announce, lock, sides, turn
+from roles import announce, drain, lock, sides, turn
 from roles.context import everyone, the_fleet, this_mac
 from roles.health import ask
 from roles.jobs import stop_at_the_first, turn_over
@@ -82,11 +82,11 @@ def _here() -> str:
 def restarted() -> Commands:
     """This Mac restarts, joins Ray, has its models back and answers, with nobody's help. Always acts."""
     yield FunctionCommand(_begin, [], {})
-    yield FunctionCommand(turn.drain, [], {})
+    yield FunctionCommand(drain.drain, [], {})
     yield FunctionCommand(_let_go, [], {})
     yield from boot.restarted._inner()  # type: ignore[attr-defined]  # pyinfra's way to nest operations
     yield FunctionCommand(_take_again, [], {})
-    yield FunctionCommand(turn.let_in, [], {})
+    yield FunctionCommand(drain.let_in, [], {})
     yield FunctionCommand(_serves, [], {})
 
 

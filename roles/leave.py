@@ -18,7 +18,7 @@ from macos.facts.folders import DiskUsage
 from macos.facts.traces import Found, Traces
 from macos.operations import account, exclusions, launchd, leave, names, power, thunderbolt
 from macos.quiet import Commands, mac_operation
-from roles import announce, firewall, limits, prune, sides, turn
+from roles import announce, drain, firewall, limits, prune, sides
 from roles.context import everyone, reached, the_fleet
 
 # Where Ray, the engines and others keep files of the account, which others use too.
@@ -90,7 +90,7 @@ def stopped() -> None:
     """Nothing of raylab runs on this Mac, nor at its next start."""
     if _nothing():
         return
-    turn.drained(name="Its requests finish")
+    drain.drained(name="Its requests finish")
     # Before its job goes, which holds pf.
     firewall.removed()
     # The limit's job goes when the limit is what it was, and a change of the network may have to undo itself.

@@ -8,42 +8,33 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import gevent
-from pyinfra import logger
-from pyinfra.api.command import FunctionCommand, PyinfraCommand, StringCommand
+from pyinfra.api.command import FunctionCommand, StringCommand
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import host, state
 
 from fleet import layout
-from fleet.gateway import settle_seconds
 from fleet.settings import Fleet
 from fleet.sides import view
 from fleet.upgrade import missing_on, pace
 from macos.facts.report import MacReport
-from macos.facts.running import Generations, Kept, KeptJobs, Ongoing, Running, Tried
+from macos.facts.running import Generations, Kept, KeptJobs, Running, Tried
 from macos.operations import files, launchd, turn
 from macos.operations.files import TextFile
 from macos.quiet import Commands, MacOperation, mac_operation
 from roles import announce, ray, serve, sides
+from roles.acting import fail, run, tell, until
 from roles.context import joined, on, the_fleet, the_release
+from roles.drain import drain, let_in
 from roles.report import seen_by_head
 from roles.serve import PATIENCE_S
 
 if TYPE_CHECKING:
-    from pyinfra.api.arguments import ConnectorArguments
     from pyinfra.api.host import Host
     from pyinfra.api.state import State
 
-# What a request may take that has begun when the turn comes: a long answer of a large model. Then there is no turn.
-DRAIN_S = 1800
-# Until Ray's figures of what goes on, which are up to 10 s old, are of a time when all had been told.
-FIGURES_S = 20
-# Until it is believed that nothing goes on: a worker that is too busy to tell its figures has none for a while.
-IDLE_S = 15
 # Serve tries again at once. What has failed twice, and for so long, goes on failing, whatever the size of the model:
 # large ones take long to load, but they do not fail at it again and again.
 FAILING_S = 60
-POLL_S, SAY_EVERY_S = 2, 15
-SUDO: ConnectorArguments = {"_sudo": True}
 
 
 @mac_operation("turn.taken")
@@ -69,15 +60,6 @@ def back(goes: bool) -> Commands:
 def restarted() -> Commands:
     """This Mac's Ray starts anew at once, and serves again. Always acts."""
     yield FunctionCommand(_restart, [], {})
-
-
-@mac_operation("turn.drained")
-def drained() -> Commands:
-    """This Mac gets no requests any more, and has finished those that it had."""
-    if not host.get_fact(Running, labels=[layout.RAY_LABEL]).digests:
-        host.noop("Ray does not run")
-        return
-    yield FunctionCommand(drain, [], {})
 
 
 @mac_operation("turn.opened")
@@ -119,14 +101,14 @@ def _inner(operation: MacOperation) -> Callable[..., Commands]:
 def _take(state: State, host: Host, changes: bool, number: int) -> bool:
     """The whole turn. On failure the Mac is back on what it ran before, as far as that serves."""
     before = tried(host, models_of(host), patient=False)
-    if not _drained(host):
+    if not drain(state, host):
         let_in(state, host)
         return False
     loaded = _loaded(host)
-    if changes and loaded and not _run(host, _on_disk("keep", loaded, number)):
+    if changes and loaded and not run(host, _on_disk("keep", loaded, number)):
         let_in(state, host)
-        return _fail(host, "nothing was changed, as what it runs could not be kept")
-    _tell(host, f"switches to release {_release(host)}")
+        return fail(host, "nothing was changed, as what it runs could not be kept")
+    tell(host, f"switches to release {_release(host)}")
     gone = _node(host, the_fleet())
     with on(host):
         steps = _steps()
@@ -139,12 +121,12 @@ def _take(state: State, host: Host, changes: bool, number: int) -> bool:
     old = view(the_fleet(), joined(host).kept)
     if old is None:
         return _left_out(host, "the head of the Ray cluster that it has left is no Mac of the fleet any more")
-    _fail(host, "goes back to what it ran before")
+    fail(host, "goes back to what it ran before")
     gone, back = _node(host, old), _laid(host, "restore") and _done(host, [_inner(sides.started)])
     # What has failed is still said for a while.
     if back and _serves(host, old, gone, patient=True):
-        _fail(host, "serves again as before; the roll stops here, and the other Macs stay as they are")
-        _fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=ray")
+        fail(host, "serves again as before; the roll stops here, and the other Macs stay as they are")
+        fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=ray")
         let_in(state, host)
         return False
     return _left_out(host, "does not serve as before either")
@@ -153,7 +135,7 @@ def _take(state: State, host: Host, changes: bool, number: int) -> bool:
 def _go_back(state: State, host: Host) -> bool:
     """The turn of a rollback."""
     gone = _node(host, the_fleet())
-    if _drained(host) and _laid(host, "swap") and _open(state, host, gone):
+    if drain(state, host) and _laid(host, "swap") and _open(state, host, gone):
         return True
     return _left_out(host, "has not gone back")
 
@@ -162,7 +144,7 @@ def _start_again(state: State, host: Host) -> bool:
     """Its jobs are loaded as they stand on its disk, whenever the turn was interrupted."""
     jobs = [label for label in layout.CLUSTER_LABELS if label in layout.labels(the_fleet().mac(host.name).is_head)]
     gone, again = _node(host, the_fleet()), [partial(_inner(launchd.reload), label) for label in jobs]
-    if _drained(host) and _done(host, again) and _open(state, host, gone):
+    if drain(state, host) and _done(host, again) and _open(state, host, gone):
         return True
     return _left_out(host, "does not serve")
 
@@ -174,10 +156,8 @@ def _restart(state: State, host: Host) -> bool:
 
 def _left_out(host: Host, why: str) -> bool:
     """Said of a Mac whose turn has ended badly."""
-    _fail(host, f"{why}; it gets no requests, and the others serve on")
-    return _fail(
-        host, f"see deploy/logs.py --limit {host.name} --data job=ray, mend it, and run the same command again"
-    )
+    fail(host, f"{why}; it gets no requests, and the others serve on")
+    return fail(host, f"see deploy/logs.py --limit {host.name} --data job=ray, mend it, and run the same command again")
 
 
 def _open(state: State, host: Host, gone: str = "") -> bool:
@@ -212,7 +192,7 @@ def _laid(host: Host, verb: str) -> bool:
     with on(host):
         kept = host.get_fact(KeptJobs)
     gone = [label for label in reversed(layout.CLUSTER_LABELS) if label not in kept]
-    if not (_done(host, [partial(_inner(launchd.absent), label) for label in gone]) and _run(host, _on_disk(verb))):
+    if not (_done(host, [partial(_inner(launchd.absent), label) for label in gone]) and run(host, _on_disk(verb))):
         return False
     again = [label for label in layout.CLUSTER_LABELS if label in kept]
     return _done(host, [partial(_inner(launchd.reload), label) for label in again])
@@ -223,49 +203,9 @@ def _done(host: Host, steps: Sequence[Callable[[], Commands]]) -> bool:
     for step in steps:
         with on(host):
             commands = list(step())
-        if not all(_run(host, command) for command in commands):
+        if not all(run(host, command) for command in commands):
             return False
     return True
-
-
-def drain(state: State, host: Host) -> bool:
-    """As the operation `drained`, for those who do more in one."""
-    return _drained(host)
-
-
-def let_in(state: State, host: Host) -> bool:
-    """Doors and other Macs send it requests again, once it takes them."""
-    return _run(host, _on_disk("unflag"))
-
-
-def _drained(host: Host) -> bool:
-    """No door and no other Mac sends it anything any more, and what it had begun is done."""
-    mac, started = the_fleet().mac(host.name), time.monotonic()
-    if not _run(host, _on_disk("flag")):
-        return False
-    quiet, port = settle_seconds(the_fleet()) + FIGURES_S, sides.now(host.name).ports.metrics
-    _tell(host, "drains: it gets no new requests, and finishes those that it has")
-
-    busy_at = started
-
-    def busy() -> str:
-        nonlocal busy_at
-        # Replicas go by its age: somebody waits for their last answers.
-        _run(host, _on_disk("flag"))
-        with on(host):
-            ongoing = host.get_fact(Ongoing, url=f"http://{mac.node_ip}:{port}/metrics")
-        now = time.monotonic()
-        busy_at = busy_at if ongoing == 0 else now
-        if ongoing:
-            return f"{ongoing} requests go on"
-        if now - started <= quiet:
-            return "the others are being told"
-        return "" if now - busy_at > IDLE_S else "its last figures are awaited"
-
-    done = _until(host, busy, DRAIN_S, "drains")
-    if done:
-        _tell(host, f"drained after {time.monotonic() - started:.0f} s")
-    return done
 
 
 def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> bool:
@@ -288,7 +228,7 @@ def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> 
         # followed by one that takes long and ends well.
         return not patient and len(failed) > 1 and time.monotonic() - min(failed.values()) > FAILING_S
 
-    return _until(host, lacking, PATIENCE_S, "starts", hopeless)
+    return until(host, lacking, PATIENCE_S, "starts", hopeless)
 
 
 def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
@@ -303,13 +243,13 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
     theirs = [task.get() for task in [gevent.spawn(tried, other, models) for other in others]]
     for model in models:
         if mine[model].error:
-            return _fail(host, f"{model} does not answer on it: {mine[model].error}")
+            return fail(host, f"{model} does not answer on it: {mine[model].error}")
         elsewhere = [found[model].seconds for found in theirs if not found[model].error]
         earlier = [before[model].seconds] if model in before and not before[model].error else []
         slow, told = pace(mine[model].seconds, elsewhere, earlier)
         if slow:
-            return _fail(host, f"{model} has become slow: {told}")
-        _tell(host, f"{model} {told}")
+            return fail(host, f"{model} has become slow: {told}")
+        tell(host, f"{model} {told}")
     return True
 
 
@@ -329,34 +269,6 @@ def tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str, 
     return {model: found.get(model, Tried(0.0, "no answer")) for model in models}
 
 
-def _until(
-    host: Host,
-    objection: Callable[[], str],
-    patience: float,
-    what: str,
-    hopeless: Callable[[str], bool] = lambda _: False,
-) -> bool:
-    """Poll until nothing is objected any more, telling what is; False when that takes too long."""
-    started = said = time.monotonic()
-    while found := _objected(objection):
-        waited = time.monotonic() - started
-        if waited > patience or hopeless(found):
-            return _fail(host, f"{what}: not done after {waited:.0f} s: {found}")
-        if time.monotonic() - said >= SAY_EVERY_S:
-            said = time.monotonic()
-            _tell(host, f"{what}, {waited:.0f} s: {found}")
-        gevent.sleep(POLL_S)
-    return True
-
-
-def _objected(objection: Callable[[], str]) -> str:
-    """What is objected; also when a Mac cannot be asked for it now."""
-    try:
-        return objection()
-    except PyinfraError as error:
-        return f"a Mac does not answer: {error}"
-
-
 def _on_disk(verb: str, digest: str = "", number: int = 0) -> StringCommand:
     plists = map(layout.plist_path, layout.CLUSTER_LABELS)
     copied = [layout.LIBEXEC, layout.STORE_CONFIG, layout.SERVE_CONFIG, layout.UPGRADE, *plists]
@@ -366,22 +278,3 @@ def _on_disk(verb: str, digest: str = "", number: int = 0) -> StringCommand:
 def _release(host: Host) -> str:
     with on(host):
         return the_release().id
-
-
-def _run(host: Host, command: PyinfraCommand) -> bool:
-    """Whether it ended well; else what it said is shown."""
-    done = command.execute(state, host, SUDO)
-    status, output = done if isinstance(done, tuple) else (done, None)
-    if not status and output is not None:
-        for line in output.stderr_lines or output.stdout_lines:
-            _fail(host, line)
-    return bool(status)
-
-
-def _tell(host: Host, line: str) -> None:
-    host.log(line, logger.info)
-
-
-def _fail(host: Host, line: str) -> bool:
-    host.log_styled(line, fg="red", log_func=logger.error)
-    return False

@@ -198,12 +198,14 @@ class Ongoing(FactBase[int | None]):
     """How many requests Serve's proxy and the replicas of this Mac work on, by Ray's metrics at `url`: up to 10 s old.
 
     A request may count twice, as one of the proxy's and one of a replica's. None when Ray is there and does not tell.
+    With an `application`, only those that its replicas work on.
     """
 
-    def command(self, url: str) -> str:
+    def command(self, url: str, application: str = "") -> str:
         """A Mac on which nobody listens there has no requests either, which is curl's status 7. Never fails."""
         names = "ray_serve_(num_ongoing_http_requests|replica_processing_queries)"
-        total = f"awk '/^{names}[{{ ]/ {{ sum += $NF }} END {{ print sum + 0 }}'"
+        of = f' && index($0, "application=\\"{application}\\"")' if application else ""
+        total = f"awk '/^{names}[{{ ]/{of} {{ sum += $NF }} END {{ print sum + 0 }}'"
         return f'told=$(curl -sf -m 10 {shlex.quote(url)}); case $? in 0|7) echo "$told" | {total};; esac; true'
 
     @staticmethod
@@ -211,9 +213,9 @@ class Ongoing(FactBase[int | None]):
         """Not told."""
         return
 
-    def process(self, output: list[str]) -> int:
-        """The sum."""
-        return int(float(output[-1]))
+    def process(self, output: list[str]) -> int | None:
+        """The sum, if it was told."""
+        return int(float(output[-1])) if output else None
 
 
 class Starts(FactBase[dict[str, float]]):

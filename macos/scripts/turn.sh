@@ -1,13 +1,13 @@
 # A Mac's turn in a roll. Needs files.sh.
-# Set by the caller: $state (folder), $previous and $older (folders), $copied (paths, one a line), $plist and $digest of
+# Set by the caller: $state (folder), $flag (file), $previous and $older (folders), $copied (paths, one a line), $plist and $digest of
 # the job that decides, $upgrade (file, one of the copied), $number of this one.
 
 flag() {
-    mkdir -p "$state" && : >"$state/draining"
+    mkdir -p "$state" && : >"$flag"
 }
 
 unflag() {
-    rm -f "$state/draining"
+    rm -f "$flag"
 }
 
 # keep: what its jobs were started from, with the number of its upgrade; what comes has the number of this one. What

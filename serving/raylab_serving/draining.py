@@ -21,14 +21,23 @@ PERIOD_S = 2.0
 AWAITED_S = 30.0
 
 
-def told() -> dict[str, bool]:
-    """What a replica says of its Mac: whether it drains, and whether somebody waits for its last answers."""
-    flag = os.environ.get("RAYLAB_DRAINING")
+def told(application: str = "") -> dict[str, bool]:
+    """What a replica says of its Mac: whether it drains, and whether somebody waits for its last answers.
+
+    For a group there may be a flag of its own, while another of its Macs drains: that one is good for AWAITED_S.
+    """
+    flag = os.environ.get("RAYLAB_DRAINING", "")
+    age, of_group = _age(flag), _age(f"{flag}-{application.rpartition(':')[2]}") if application else None
+    awaited = any(each is not None and each < AWAITED_S for each in (age, of_group))
+    return {DRAINS: age is not None or awaited, AWAITED: awaited}
+
+
+def _age(flag: str) -> float | None:
+    """Seconds since it was written; None when it is not there."""
     try:
-        age = time.time() - Path(flag).stat().st_mtime if flag else None
+        return time.time() - Path(flag).stat().st_mtime
     except OSError:
-        age = None
-    return {DRAINS: age is not None, AWAITED: age is not None and age < AWAITED_S}
+        return None
 
 
 class Router(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import ray
+from ray import serve
 from ray.llm._internal.common.placement import PlacementGroupConfig
 
 from raylab_serving.draining import PERIOD_S, told
@@ -36,7 +37,7 @@ class Placed:
     async def record_routing_stats(self) -> dict[str, Any]:
         """What Serve asks now and then, and tells those that choose among replicas."""
         of_the_engine = getattr(super(), "record_routing_stats", None)
-        return {**(await of_the_engine() if of_the_engine else {}), **told()}
+        return {**(await of_the_engine() if of_the_engine else {}), **told(serve.get_replica_context().app_name)}
 
 
 def _options(llm_config: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -130,7 +130,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         monkeypatch.setattr(role.lock, "taken", lambda: None)
         monkeypatch.setattr(role.lock, "let_go", lambda mac: None)
         monkeypatch.setattr(role.lock, "take_again", lambda mac: True)
-        monkeypatch.setattr(role.turn, "drain", lambda state, host: True)
+        monkeypatch.setattr(role.drain, "drain", lambda state, host: True)
         for module in (role, boot):
             monkeypatch.setattr(module, "POLL_S", 0.01)
         yield Desk(fleet)

@@ -19,7 +19,7 @@ from fleet import layout
 from fleet.ray import next_arguments, ray_arguments
 from fleet.settings import Fleet
 from macos.facts.running import Clusters, Joined, KeptJobs
-from roles import context, sides, turn
+from roles import context, drain, sides, turn
 
 ONE, TWO = "10.77.0.11:6379", "10.77.0.11:6879"
 
@@ -94,8 +94,9 @@ def desk(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     host = next(iter(state.inventory))
     context.goes(replace(fleet, depot=tmp_path / "depot").on_side(2))
     desk = Desk(state, host)
-    monkeypatch.setattr(turn, "_run", desk.run)
-    monkeypatch.setattr(turn, "_drained", lambda host: True)
+    monkeypatch.setattr(turn, "run", desk.run)
+    monkeypatch.setattr(drain, "run", desk.run)
+    monkeypatch.setattr(turn, "drain", lambda state, host: True)
     monkeypatch.setattr(turn, "_loaded", lambda host: "old")
     monkeypatch.setattr(turn, "_kept", lambda host: True)
     with ctx_config.use(state.config), ctx_state.use(state), ctx_host.use(host):

@@ -78,11 +78,19 @@ def test_requests_that_go_on_are_those_of_the_proxy_and_of_replicas(shell: BsdSh
         "E",
     )
     assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") == 3
+    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics", application="m") == 1
+    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics", application="n") == 0
 
 
-def test_without_metrics_nothing_goes_on(shell: BsdShell) -> None:
+def test_where_nobody_listens_nothing_goes_on(shell: BsdShell) -> None:
     shell.command("curl", "exit 7")
     assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") == 0
+
+
+@pytest.mark.parametrize("status", [22, 28])
+def test_where_ray_does_not_tell_nobody_knows(shell: BsdShell, status: int) -> None:
+    shell.command("curl", f"exit {status}")
+    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") is None
 
 
 def test_how_long_engines_took_to_start_is_told_by_the_mac_with_the_controller(shell: BsdShell) -> None:
@@ -138,6 +146,7 @@ def turn(shell: BsdShell, verb: str, digest: str = "", number: int = 1) -> tuple
         copied=copied,
         plist=plist,
         digest=digest,
+        flag=DRAINING,
         upgrade=UPGRADE,
         number=str(number),
     )

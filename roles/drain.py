@@ -1,0 +1,103 @@
+"""A Mac gets no requests for a while, so that something can be done to it; it finishes those that it has."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pyinfra.api.command import FunctionCommand
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import host
+
+from fleet import layout
+from fleet.gateway import settle_seconds
+from fleet.health import Deployed
+from fleet.serve import application_name
+from macos.facts.running import Ongoing, Running
+from macos.operations import turn
+from macos.quiet import Commands, mac_operation
+from roles import announce, sides
+from roles.acting import run, tell, until
+from roles.context import on, reached, the_fleet
+from roles.report import seen_by_head
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+# What a request may take that has begun when the turn comes: a long answer of a large model. Then there is no turn.
+DRAIN_S = 1800
+# Until Ray's figures of what goes on, which are up to 10 s old, are of a time when all had been told.
+FIGURES_S = 20
+# Until it is believed that nothing goes on: a worker that is too busy to tell its figures has none for a while.
+IDLE_S = 15
+
+
+@mac_operation("drain.drained")
+def drained() -> Commands:
+    """This Mac gets no requests any more, and has finished those that it had."""
+    if not host.get_fact(Running, labels=[layout.RAY_LABEL]).digests:
+        host.noop("Ray does not run")
+        return
+    yield FunctionCommand(drain, [], {})
+
+
+def drain(state: State, host: Host) -> bool:
+    """As the operation `drained`, for those who do more in one: no door and no other Mac sends it anything any more."""
+    started = time.monotonic()
+    if not run(host, turn.command("flag", layout.STATE)):
+        return False
+    tell(host, "drains: it gets no new requests, and finishes those that it has")
+    leads, quiet = _leads(host.name), settle_seconds(the_fleet()) + FIGURES_S
+    busy_at = started
+
+    def busy() -> str:
+        nonlocal busy_at
+        # Replicas go by its age: somebody waits for their last answers.
+        run(host, turn.command("flag", layout.STATE))
+        figures = [_ongoing(host)]
+        for mac, application in leads:
+            run(mac, turn.command("flag", layout.STATE, group=application))
+            figures.append(_ongoing(mac, application))
+        now = time.monotonic()
+        busy_at = busy_at if all(figure == 0 for figure in figures) else now
+        if ongoing := sum(figure or 0 for figure in figures):
+            return f"{ongoing} requests go on"
+        if now - started <= quiet:
+            return "the others are being told"
+        return "" if now - busy_at > IDLE_S else "its last figures are awaited"
+
+    done = until(host, busy, DRAIN_S, "drains")
+    if done:
+        tell(host, f"drained after {time.monotonic() - started:.0f} s")
+    return done
+
+
+def let_in(state: State, host: Host) -> bool:
+    """Doors and other Macs send it requests again, once it takes them."""
+    return run(host, turn.command("unflag", layout.STATE))
+
+
+def _leads(name: str) -> list[tuple[Host, str]]:
+    """The groups that this Mac is in and another one answers for: that Mac, and Serve's name of the model."""
+    mac, found = the_fleet().mac(name), []
+    try:
+        seen = seen_by_head(sides.now(name)).applications
+    except PyinfraError:
+        seen = {}
+    for placement in announce.quiet_plan().placements.values():
+        application = application_name(placement.model)
+        places = seen.get(application, Deployed()).places
+        others = {each for copy in placement.copies if mac in copy for each in copy} - {mac}
+        leads = [reached(each.name) for each in others if each.node_ip in places]
+        found += [(each, application) for each in leads if each]
+    return found
+
+
+def _ongoing(mac: Host, application: str = "") -> int | None:
+    """How many requests a Mac works on, of one application or of all."""
+    port = sides.now(mac.name).ports.metrics
+    with on(mac):
+        url = f"http://{the_fleet().mac(mac.name).node_ip}:{port}/metrics"
+        figure: int | None = mac.get_fact(Ongoing, url=url, application=application)
+    return figure
