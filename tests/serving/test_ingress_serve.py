@@ -259,6 +259,18 @@ def test_a_mac_that_drains_is_asked_no_more_by_others_and_finishes_what_it_has(f
     until(lambda: front.status("fail:alpha", STEADY) == 200, 30)
 
 
+def test_a_group_of_which_another_mac_drains_is_refused_by_itself(front: Front) -> None:
+    front.gate.touch()
+    until(lambda: front.status("where") == 200, START_S)
+    flag = Path(f"{drains('beta')}-{GATED}")
+    flag.touch()
+    until(lambda: front.status("where") == 503, 30)
+    # Nobody writes it any more.
+    os.utime(flag, (0, 0))
+    until(lambda: front.status("where") == 200, 30)
+    flag.unlink()
+
+
 def test_a_mac_that_drains_answers_itself_or_not_at_all(front: Front) -> None:
     until(lambda: _complete(front), START_S)
     drains("alpha").touch()
