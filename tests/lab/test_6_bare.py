@@ -65,7 +65,8 @@ def test_a_first_converge_that_is_killed_at_ten_points_is_finished_by_the_same_c
 ) -> None:
     command = [str(BIN / "pyinfra"), "-y", inventory, "deploy/cluster.py"]
     chance = random.Random("ten points of a converge")
-    kills = killed(command, [chance.uniform(2, 30) for _ in range(10)])
+    # All of it takes two minutes on a fast machine, and each run goes on where the last one was.
+    kills = killed(command, [chance.uniform(2, 14) for _ in range(10)])
     assert len(kills) == 10
     assert deploy(inventory, name="deploy/cluster.py").status == 0
     assert half_done(MAC) == ""
