@@ -26,7 +26,9 @@ def told(application: str = "") -> dict[str, bool]:
 
     For a group there may be a flag of its own, while another of its Macs drains: that one is good for AWAITED_S.
     """
-    flag = os.environ.get("RAYLAB_DRAINING", "")
+    flag = os.environ.get("RAYLAB_DRAINING")
+    if not flag:
+        return {DRAINS: False, AWAITED: False}
     age, of_group = _age(flag), _age(f"{flag}-{application.rpartition(':')[2]}") if application else None
     awaited = any(each is not None and each < AWAITED_S for each in (age, of_group))
     return {DRAINS: age is not None or awaited, AWAITED: awaited}
