@@ -14,7 +14,7 @@ from benchmarks.day_two.load import load
 
 RAY = "io.raylab.ray"
 # Of a stream that lasts for minutes on two cores.
-LONG_TOKENS = 4500
+LONG_TOKENS = 18000
 
 
 def command(locks: str, *arguments: str) -> list[str]:
