@@ -134,8 +134,11 @@ def _take(state: State, host: Host, changes: bool, number: int) -> bool:
 
 def _go_back(state: State, host: Host) -> bool:
     """The turn of a rollback."""
+    if not drain(state, host):
+        let_in(state, host)
+        return False
     gone = _node(host, the_fleet())
-    if drain(state, host) and _laid(host, "swap") and _open(state, host, gone):
+    if _laid(host, "swap") and _open(state, host, gone):
         return True
     return _left_out(host, "has not gone back")
 

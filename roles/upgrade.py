@@ -106,7 +106,9 @@ def _added() -> list[str]:
         return []
     known = seen_by_head().applications
     models = [model.id for model in the_fleet().models if known and application_name(model) not in known]
-    return [*models, *(name for name, where in everyone(Clusters).items() if not where.cluster)]
+    # One in the middle of its turn may have nothing of Ray at this moment.
+    macs = [each.mac.name for each in changes() if not (everyone(Clusters)[each.mac.name].cluster or each.drains)]
+    return [*models, *macs]
 
 
 def agreed(interruptions: Sequence[str]) -> None:

@@ -287,3 +287,21 @@ def test_a_rollback_that_has_ended_is_not_taken_back(project: Project, monkeypat
     macs = Macs(dict.fromkeys(NAMES, A1), upgrades=dict.fromkeys(NAMES, (1, 2)))
     run(project, macs, monkeypatch, deploy=go_back)
     assert macs.taken == []
+
+
+def test_a_mac_that_is_new_waits_for_the_upgrade(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    macs = Macs({"alpha": A1, "beta": A1}, python=dict.fromkeys(NAMES, "3.11.9"))
+    with pytest.raises(SystemExit):
+        run(project, macs, monkeypatch)
+    assert macs.taken == []
+    assert "@fake/gamma would be new, and Ray is restarted on Macs that serve" in capsys.readouterr().err
+
+
+def test_a_mac_that_has_nothing_of_ray_in_the_middle_of_its_turn_is_not_new(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    macs = Macs({"alpha": A1, "beta": A1}, python=dict.fromkeys(NAMES, "3.11.9"), draining="gamma")
+    run(project, macs, monkeypatch)
+    assert turns(macs) == ["gamma", "beta", "alpha"]
