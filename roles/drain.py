@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyinfra.api.command import FunctionCommand
@@ -80,18 +81,27 @@ def let_in(state: State, host: Host) -> bool:
 
 def _leads(name: str) -> list[tuple[Host, str]]:
     """The groups that this Mac is in and another one answers for: that Mac, and Serve's name of the model."""
-    mac, found = the_fleet().mac(name), []
+    mac = the_fleet().mac(name)
+    others = {
+        application_name(placement.model): {each for copy in placement.copies if mac in copy for each in copy} - {mac}
+        for placement in announce.quiet_plan().placements.values()
+        if placement.size > 1 and mac in placement.macs
+    }
+    seen = _applications(name) if others else {}
+    return [
+        (lead, application)
+        for application, macs in others.items()
+        for each in macs
+        if each.node_ip in seen.get(application, Deployed()).places and (lead := reached(each.name))
+    ]
+
+
+def _applications(name: str) -> Mapping[str, Deployed]:
+    """What Serve has in the cluster that this Mac is in; nothing when that cannot be learned."""
     try:
-        seen = seen_by_head(sides.now(name)).applications
+        return seen_by_head(sides.now(name)).applications
     except PyinfraError:
-        seen = {}
-    for placement in announce.quiet_plan().placements.values():
-        application = application_name(placement.model)
-        places = seen.get(application, Deployed()).places
-        others = {each for copy in placement.copies if mac in copy for each in copy} - {mac}
-        leads = [reached(each.name) for each in others if each.node_ip in places]
-        found += [(each, application) for each in leads if each]
-    return found
+        return {}
 
 
 def _ongoing(mac: Host, application: str = "") -> int | None:
