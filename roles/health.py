@@ -30,6 +30,8 @@ from roles.report import NO_ANSWER, NodeReport, report_arguments
 
 # The first request after a start imports what it needs.
 GENERATION_TIMEOUT_S = 180
+# A Mac on itself, twice.
+OWN_TIMEOUT_S = 60
 
 
 def report() -> None:
@@ -91,7 +93,7 @@ def _own() -> dict[str, Any]:
     """For the fact Generations: what this Mac is to serve, asked on it, since a door asks any Mac."""
     models = [model.id for model in announce.quiet_plan().models_on(this_mac())]
     url = f"http://{this_mac().node_ip}:{sides.now(host.name).ports.serve_http}/v1"
-    return {"url": url, "models": models, "rounds": 2, "within": GENERATION_TIMEOUT_S, "patient": False}
+    return {"url": url, "models": models, "rounds": 2, "within": OWN_TIMEOUT_S, "patient": False}
 
 
 def _ready() -> dict[str, Any]:

@@ -131,7 +131,8 @@ def stop_at_the_first() -> Commands:
     host.noop("a Mac that fails ends the run")
     if state.is_executing:
         state.config.FAIL_PERCENT = 0
-        if failed := sorted(mac.name for mac in state.failed_hosts):
+        # One that was never reached is none that has failed in this run.
+        if failed := sorted(mac.name for mac in state.failed_hosts & state.activated_hosts):
             yield FunctionCommand(_stopped, [failed], {})
 
 
