@@ -1,6 +1,6 @@
 # A Mac's turn in a roll. Needs files.sh.
-# Set by the caller: $state (folder), $flag (file), $previous and $older (folders), $copied (paths, one a line), $plist and $digest of
-# the job that decides, $upgrade (file, one of the copied), $number of this one.
+# Set by the caller: $state (folder), $flag (file), $previous and $older (folders), $copied (paths, one a line), $plist
+# and $digest of the job that decides, $upgrade (file, one of the copied), $number of this one.
 
 flag() {
     mkdir -p "$state" && : >"$flag"
