@@ -75,6 +75,14 @@ def killed(command: Sequence[str], seconds: Sequence[float]) -> list[int]:
     return done
 
 
+def killed_at(command: Sequence[str], *told: str) -> None:
+    """Run a command until a line of what it says has all of these, and kill it hard then."""
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any(all(word in line for word in told) for line in process.stderr)
+        process.kill()
+
+
 def half_done(mac: str) -> str:
     """What an interrupted run may have left on a Mac: temporary names, a turn that is not over; empty when nothing."""
     names = "-name *.raylab-new -o -name *.partial -o -name *.new -o -path /opt/raylab/state/draining"

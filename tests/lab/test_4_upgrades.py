@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from clients import asking, lost
-from harness import ADDRESSES, BIN, ROLLING, ROOT, half_done, healthy, killed, on, pids, run
+from harness import ADDRESSES, BIN, ROLLING, half_done, healthy, killed, killed_at, on, pids, run
 
 from benchmarks.day_two.load import load
 
@@ -25,14 +25,6 @@ def command(locks: str, *arguments: str) -> list[str]:
 def pyinfra(locks: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The same, run to its end."""
     return run(*command(locks, *arguments), check=check, timeout=1500)
-
-
-def killed_at(told: str, locks: str, *arguments: str) -> None:
-    """The same, killed hard when it says this."""
-    with subprocess.Popen(command(locks, *arguments), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        assert any(told in line for line in process.stderr)
-        process.kill()
 
 
 def all_doors() -> list[str]:
@@ -76,7 +68,7 @@ def test_an_upgrade_loses_no_request_and_is_finished_by_the_same_command_when_it
 ) -> None:
     brought_to("locks")
     with load(all_doors()) as seen:
-        killed_at("switches to release", "locks-next", "deploy/upgrade.py")
+        killed_at(command("locks-next", "deploy/upgrade.py"), "switches to release")
         done = pyinfra("locks-next", "deploy/upgrade.py")
     assert lost(seen) == []
     # The Mac whose turn it was has it first.
@@ -90,7 +82,7 @@ def test_the_fleet_goes_back_without_a_download_two_macs_at_a_time(serves: None)
     brought_to("locks-next")
     rollback = ("--data", "batch=2", "deploy/rollback.py")
     with load(all_doors()) as seen:
-        killed_at("drained after", "locks-next", *rollback)
+        killed_at(command("locks-next", *rollback), "drained after")
         done = pyinfra("locks-next", *rollback)
     assert lost(seen) == []
     assert turns(done.stderr) == ["beta and gamma", "alpha"]

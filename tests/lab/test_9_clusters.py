@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from clients import asking, lost
-from harness import ADDRESSES, BIN, ROLLING, ROOT, healthy, lab, on, pids, run, wait_for
+from harness import ADDRESSES, BIN, ROLLING, ROOT, healthy, killed_at, lab, on, pids, run, wait_for
 
 from benchmarks.day_two.load import load
 from fleet import layout
@@ -108,13 +107,8 @@ def test_a_turn_that_fails_between_two_clusters_goes_back_and_so_may_the_setting
 def test_another_python_loses_no_request_and_an_interrupted_upgrade_goes_on(rolling: None) -> None:
     command = ["env", f"LOCKS={LOCKS}", str(BIN / "pyinfra"), "-y", ROLLING, "deploy/upgrade.py"]
     with load(EVERYBODY) as seen:
-        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr
-            # beta has gone over, and gamma is about to.
-            for line in process.stderr:
-                if "[gamma]" in line and "switches to release" in line:
-                    break
-            process.kill()
+        # beta has gone over, and gamma is about to.
+        killed_at(command, "[gamma]", "switches to release")
         assert clusters() == {"10.77.0.11:6379", "10.77.0.11:6879"}
         assert jobs("alpha") >= set(layout.NEXT_LABELS)
         assert "deploy/upgrade.py" in pyinfra("deploy/health.py", check=False)

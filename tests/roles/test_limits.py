@@ -7,10 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyinfra.api.deploy import add_deploy
-from pyinfra.api.operations import run_ops
-from pyinfra.api.state import StateStage
-from test_macos_harness import make_state
+from test_macos_harness import commands_of, make_state
 
 from fleet.plan import make_plan
 from fleet.settings import Fleet, Mac
@@ -37,13 +34,7 @@ def commands(fleet: Fleet, limit: int | None, **answers: str) -> list[str]:
     records = answers.pop("state_before", "")
     responses = {name.replace("_", " "): text.splitlines() for name, text in answers.items()}
     state = make_state({"state/before": records.splitlines(), **responses})
-    add_deploy(state, limits.gpu_memory)
-    state.current_stage = StateStage.Execute
-    run_ops(state)
-    assert not state.failed_hosts
-    [host] = state.inventory
-    ran = [command for op in state.ops[host].values() for command in op.operation_meta._commands or []]
-    return [str(command) for command in ran]
+    return commands_of(state, limits.gpu_memory)
 
 
 def test_a_limit_is_set_now_and_at_every_start(fleet: Fleet) -> None:

@@ -8,11 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyinfra.api.deploy import add_deploy
-from pyinfra.api.operations import run_ops
-from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_state
-from test_macos_harness import make_state
+from test_macos_harness import commands_of, make_state
 
 from fleet.firewall import make_rules
 from fleet.settings import Fleet, Mac
@@ -48,13 +45,7 @@ def filtering(fleet: Fleet) -> str:
 
 def commands(pf: str, job: str = NO_JOB) -> list[str]:
     state = make_state({"pfctl -s info": pf.splitlines(), "launchctl print-disabled": job.splitlines()})
-    add_deploy(state, firewall.strangers_kept_out)
-    state.current_stage = StateStage.Execute
-    run_ops(state)
-    assert not state.failed_hosts
-    [host] = state.inventory
-    ran = [command for op in state.ops[host].values() for command in op.operation_meta._commands or []]
-    return [str(command) for command in ran]
+    return commands_of(state, firewall.strangers_kept_out)
 
 
 def test_a_new_mac_gets_rules_and_the_job_that_keeps_them(fleet: Fleet) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pyinfra.api.command import FileUploadCommand, FunctionCommand, PyinfraCommand, StringCommand
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.operation import OperationMeta, add_op
 from pyinfra.api.operations import run_ops
@@ -57,6 +58,17 @@ def make_state(responses: Responses) -> State:
     connect_all(state)
     state.current_stage = StateStage.Prepare
     return state
+
+
+def commands_of(state: State, deploy: Callable[[], None]) -> list[str]:
+    """What a role runs on the one fake Mac; none may fail."""
+    add_deploy(state, deploy)
+    state.current_stage = StateStage.Execute
+    run_ops(state)
+    assert not state.failed_hosts
+    [host] = state.inventory
+    ran = [command for op in state.ops[host].values() for command in op.operation_meta._commands or []]
+    return [str(command) for command in ran]
 
 
 def run(responses: Responses, operation: Callable[..., Any], **arguments: object) -> list[Command]:
