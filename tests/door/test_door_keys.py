@@ -47,7 +47,7 @@ def test_nothing_opens_without_a_key(door: Door, path: str) -> None:
         assert answer.error["type"] == "invalid_request_error"
         assert answer.headers["Www-Authenticate"] == "Bearer"
         assert answer.headers["Content-Type"] == "application/json"
-    assert not [request for mac in door.macs for request in mac.requests]
+    assert not [request for mac in door.macs for request in mac.posts]
 
 
 def test_a_key_is_of_letters_and_digits_and_closed(door: Door) -> None:
