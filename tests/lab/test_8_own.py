@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 import openai
 import pytest
 from engines_lab import INVENTORY, MODELS, client, greedy
-from harness import ADDRESSES, CA, KEY, ROOT, door, lab, on, processes, pyinfra
+from harness import ADDRESSES, CA, KEY, ROOT, door, lab, on, processes, pyinfra, wait_for
 
 from fleet.wheel import built
 
 HOME = ROOT / ".lab/tests/own"
-# Replicas, their engines and the ranks of rings; the entries too.
-SERVING = r"ray::ServeReplica|ray::RingRank|VLLM::"
+# What serves, by the names that its processes carry.
+SERVING = re.compile(r"ray::ServeReplica:(?:model:)?([^:]+)|ray::(RingRank)|VLLM::(\w+)")
+# Each Mac's entry, each model's replicas when nobody asks, the other rank of the ring, vLLM's engines.
+AT_REST = Counter(
+    {"llm": 3, "tiny": 2, "tiny-mlx": 1, "tiny-ring": 1, "RingRank": 1, "EngineCore": 2, "Worker": 2},
+)
 PROJECT = """
 [project]
 name = "hello"
@@ -80,13 +85,30 @@ def inventory(further: str) -> str:
     return str((HOME / "engines.py").relative_to(ROOT))
 
 
-def serving() -> dict[str, set[int]]:
-    """The processes that serve, by Mac."""
-    return {mac: {pid for pid, command in processes(mac).items() if re.search(SERVING, command)} for mac in ADDRESSES}
+def serving() -> dict[tuple[str, int], str]:
+    """What serves, by Mac and process."""
+    return {
+        (mac, pid): next(filter(None, found.groups()))
+        for mac in ADDRESSES
+        for pid, command in processes(mac).items()
+        if (found := SERVING.search(command))
+    }
+
+
+def at_rest() -> dict[tuple[str, int], str]:
+    """What serves, once nothing is being scaled down: one look, for a child carries its parent's name for a moment."""
+    looks: list[dict[tuple[str, int], str]] = []
+
+    def rests() -> bool:
+        looks.append(serving())
+        return Counter(looks[-1].values()) == AT_REST
+
+    wait_for("a fleet at rest", rests, seconds=120)
+    return looks[-1]
 
 
 @pytest.fixture(scope="module")
-def own(engines: str) -> Iterator[dict[str, set[int]]]:
+def own(engines: str) -> Iterator[dict[tuple[str, int], str]]:
     """A model by a whole LLMConfig and an application of the user's own, added; the value is what served before."""
     shutil.rmtree(HOME, ignore_errors=True)
     (HOME / "project/hello").mkdir(parents=True)
@@ -98,42 +120,40 @@ def own(engines: str) -> Iterator[dict[str, set[int]]]:
     (HOME / "own.yaml").write_text(LLM_CONFIG.format(source=source))
     names = {"config": HOME / "own.yaml", "wheel": HOME / wheel.file}
     path = inventory(OWN.format(**{name: file.relative_to(ROOT) for name, file in names.items()}))
-    before = serving()
+    before = at_rest()
     pyinfra("deploy/cluster.py", inventory=path)
     yield before
     pyinfra("deploy/cluster.py", inventory=INVENTORY)
     assert {model.id for model in client().models.list()} == {*MODELS, "gpt-4o"}
 
 
-@pytest.mark.parametrize("mac", ADDRESSES)
-def test_an_application_of_the_users_own_answers_on_every_mac(own: dict[str, set[int]], mac: str) -> None:
-    url = f"{door(mac).removesuffix('/v1')}/hello/x"
-    key = f"Authorization: Bearer {KEY.read_text()}"
-    done = lab("client", "curl", "-sf", "--cacert", str(CA), "-H", key, url)
-    assert json.loads(done.stdout) == {"greeting": "good day", "path": "/hello/x"}
-
-
-def test_a_model_by_a_whole_llm_config_answers_beside_the_others(own: dict[str, set[int]]) -> None:
-    assert greedy("tiny-own") == greedy("tiny-mlx")
-    assert "tiny-own" in {model.id for model in client("beta").models.list()}
-
-
-def test_what_served_before_serves_on(own: dict[str, set[int]]) -> None:
-    after = serving()
-    assert all(own.values())
-    assert all(own[mac] <= after[mac] for mac in ADDRESSES)
-
-
 def test_a_context_that_no_longer_fits_is_refused_before_anything_moves(engines: str) -> None:
     # 512 tokens would fit: 60000 requests of them take 24 GB of alpha's and beta's memory.
     path = inventory('models[0].update({"concurrency": 60000, "context": 2048})\n')
-    before = serving()
+    before = at_rest()
     refused = pyinfra("deploy/cluster.py", inventory=path, check=False)
     said = refused.stdout + refused.stderr
     assert refused.returncode == 2, said
     assert "tiny" in said
     assert re.search(r"All would fit with a context of \d+", said), said
     assert "Starting operation" not in said
-    assert serving() == before
+    wait_for("the same processes as before", lambda: serving() == before, seconds=30)
     with pytest.raises(openai.BadRequestError):
         client().completions.create(model="tiny", prompt="x " * 600, max_tokens=1)
+
+
+@pytest.mark.parametrize("mac", ADDRESSES)
+def test_an_application_of_the_users_own_answers_on_every_mac(own: dict[tuple[str, int], str], mac: str) -> None:
+    url = f"{door(mac).removesuffix('/v1')}/hello/x"
+    key = f"Authorization: Bearer {KEY.read_text()}"
+    done = lab("client", "curl", "-sf", "--cacert", str(CA), "-H", key, url)
+    assert json.loads(done.stdout) == {"greeting": "good day", "path": "/hello/x"}
+
+
+def test_a_model_by_a_whole_llm_config_answers_beside_the_others(own: dict[tuple[str, int], str]) -> None:
+    assert greedy("tiny-own") == greedy("tiny-mlx")
+    assert "tiny-own" in {model.id for model in client("beta").models.list()}
+
+
+def test_what_served_before_serves_on(own: dict[tuple[str, int], str]) -> None:
+    assert own.items() <= serving().items()
