@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fleet.health import Answer, Cluster, cluster_checks
+from fleet.health import cluster_checks
 from fleet.macfacts import MacFacts
 from fleet.plan import Plan
+from fleet.seen import Answer, Cluster
 from fleet.settings import Fleet, Mac
 
 # What a Mac is seen to do after a restart, in this order.

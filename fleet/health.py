@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet import layout
 from fleet.applications import ENTRY
-from fleet.firewall import Filter, faults, make_rules
-from fleet.macfacts import MacFacts
+from fleet.firewall import faults, make_rules
 from fleet.placement import SLOTS
 from fleet.plan import Plan
 from fleet.prune import amount
 from fleet.ray import MLX
+from fleet.seen import Cluster, Contents, Deployed, Job, MacHealth
 from fleet.serve import application_name
 from fleet.settings import Fleet, Mac
 
@@ -24,6 +24,7 @@ FAILED = "DEPLOY_FAILED"
 # A job that launchd restarts lives shorter than this between two launches.
 STABLE_SECONDS = 10
 LOW_DISK = 0.05
+LOW_DAYS = 30
 LOW_MEMORY_BYTES = 1 << 30
 CLOCK_SKEW_SECONDS = 5
 # What is so while the head is away.
@@ -33,93 +34,6 @@ _HEADLESS = (
 )
 # Versions that Ray and the engine need to be the same on every Mac.
 SAME_VERSIONS = ("python", "ray", "vllm")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One launchd job as seen: its pid, how long that pid has lived, and how the job ended last."""
-
-    label: str
-    pid: int | None = None
-    seconds: float = 0.0
-    last_exit: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a client got through one Mac. `error` is empty when it got what it asked for."""
-
-    models: tuple[str, ...] = ()
-    tokens: Mapping[str, int] = field(default_factory=dict)
-    """Tokens that a real generation gave, by model."""
-    seconds: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The files of one folder, all read again."""
-
-    title: str
-    """What the folder holds, for people: `weights of tiny`."""
-    path: str
-    files: Mapping[str, str] | None
-    """The right sha256 of each, by name, as the Mac's manifest says; None when it has none."""
-    size: int
-    """Bytes of all of them."""
-    found: Mapping[str, str] = field(default_factory=dict)
-    """The sha256 of each file that could be read, by name."""
-
-
-@dataclass(frozen=True)
-class MacHealth:
-    """Everything seen of one Mac."""
-
-    facts: MacFacts
-    jobs: tuple[Job, ...]
-    versions: Mapping[str, str]
-    resolves: Mapping[str, str]
-    """The address that each name of the fleet has on this Mac, empty when it has none."""
-    weights: frozenset[str]
-    """The folders of weights that are whole on this Mac."""
-    memory_free_bytes: int
-    answer: Answer
-    own: Mapping[str, str] = field(default_factory=dict)
-    """What went wrong with what it was asked on itself, by what that was; without what went well."""
-    filter: Filter = field(default_factory=Filter)
-    contents: tuple[Contents, ...] = ()
-    """Empty unless everything was to be read again."""
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A Serve application as seen."""
-
-    status: str = ""
-    """Serve's word for its state: RUNNING, DEPLOYING, …"""
-    replicas: int = 0
-    """How many of its replicas run; each application of raylab's has one deployment."""
-    message: str = ""
-    places: frozenset[str] = frozenset()
-    """The node IPs of the replicas that run."""
-    failing: frozenset[tuple[str, int]] = frozenset()
-    """The node IPs where replicas have failed to start, with the pids that they had, as far as their errors tell."""
-
-    def __str__(self) -> str:
-        return ": ".join(filter(None, [self.status or "not applied", self.message[:300]]))
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What Ray and Serve say on the head. `error` says why nothing could be learned."""
-
-    nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Alive nodes: node IP → total resources."""
-    applications: Mapping[str, Deployed] = field(default_factory=dict)
-    """By name, see `fleet.serve.application_name`."""
-    error: str = ""
-    ids: Mapping[str, str] = field(default_factory=dict)
-    """Node IP → Ray's own name for that node, another one after each start of Ray there."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +107,7 @@ def evaluate(
             *_draining(mac, seen),
             *_firewall(fleet, mac, seen),
             _generation(fleet, mac, seen),
+            *_certificate(fleet, mac, seen),
             *(_contents(mac, folder) for folder in seen.contents),
         ]
     checks += _equal_versions(macs)
@@ -357,6 +272,15 @@ def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
     ]
     found = "; ".join(wrong) or f"{len(fleet.models)} models answer, {answer.seconds:.1f} s"
     return Check("generation", mac.name, not wrong, found, "deploy/logs.py --data job=serve")
+
+
+def _certificate(fleet: Fleet, mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    days = seen.answer.days
+    if days is not None:
+        fix = "deploy/cluster.py makes another one"
+        if isinstance(fleet.tls, dict):
+            fix = f"Put newer files where `tls` has {fleet.tls['certificate']} and its key, then deploy/cluster.py"
+        yield Check("certificate", mac.name, days >= LOW_DAYS, f"the door's holds for {days:.0f} more days", fix)
 
 
 def _contents(mac: Mac, folder: Contents) -> Check:

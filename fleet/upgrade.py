@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from fleet.applications import ENTRY
-from fleet.health import Cluster, Deployed
 from fleet.lockfile import CONDA_NAME
 from fleet.placement import Placement
 from fleet.plan import Plan
 from fleet.release import Release
+from fleet.seen import Cluster, Deployed
 from fleet.serve import application_name
 from fleet.settings import Fleet, Mac
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from depot.install import wheels_dir
-from fleet.health import Contents
 from fleet.layout import release_dir
 from fleet.prune import amount
+from fleet.seen import Contents
 from macos.facts.contents import Manifests, Sums
 from roles import announce, weights
 from roles.context import everyone, the_fleet, the_release, this_mac

@@ -12,7 +12,7 @@ from pyinfra.context import host
 
 from fleet import layout
 from fleet.gateway import settle_seconds
-from fleet.health import Deployed
+from fleet.seen import Deployed
 from fleet.serve import application_name
 from macos.facts.running import Ongoing, Running
 from macos.operations import turn

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from macos.operations.files import Directory, TextFile
 from roles.context import everyone, the_fleet, the_release, this_mac
 from roles.jobs import turn_over
 
+DOOR_TIMEOUT_S = 10
+# OpenSSL's number for a certificate whose time is over: X509_V_ERR_CERT_HAS_EXPIRED.
+EXPIRED = 10
 # The parts of all Macs make the same files.
 _making = RLock()
 
@@ -111,6 +116,25 @@ def trusted(fleet: Fleet) -> Path | None:
 def key_file(fleet: Fleet) -> Path:
     """The file of the first API key."""
     return key_path(Path(fleet.secrets).expanduser(), fleet.api_keys[0])
+
+
+def days_left(fleet: Fleet, mac: Mac) -> float | None:
+    """How much longer the certificate holds that the door of a Mac shows; None where it speaks no TLS.
+
+    Raises OSError when the door does not answer, or shows one that is not trusted.
+    """
+    trust = trusted(fleet)
+    if not trust:
+        return None
+    with socket.create_connection((mac.node_ip, fleet.ports.door), DOOR_TIMEOUT_S) as plain:
+        try:
+            with client_context(trust).wrap_socket(plain, server_hostname=mac.node_ip) as door:
+                shown = door.getpeercert() or {}
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code != EXPIRED:
+                raise
+            return 0.0
+    return (ssl.cert_time_to_seconds(str(shown["notAfter"])) - time.time()) / 86400
 
 
 @cache

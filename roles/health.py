@@ -15,7 +15,8 @@ from pyinfra.context import host, state
 
 from fleet import gateway
 from fleet.firewall import Filter
-from fleet.health import Answer, Check, Cluster, Job, MacHealth, evaluate
+from fleet.health import Check, evaluate
+from fleet.seen import Answer, Cluster, Job, MacHealth
 from fleet.settings import Fleet, Mac
 from macos.facts.gateway import Status
 from macos.facts.jobs import JobTimes
@@ -24,7 +25,7 @@ from macos.facts.report import MacReport
 from macos.facts.running import Generations, Tried
 from roles import announce, contents, sides, weights
 from roles.context import everyone, the_fleet, this_mac
-from roles.gateway import client_context, key_file, trusted
+from roles.gateway import client_context, days_left, key_file, trusted
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
 
@@ -114,15 +115,17 @@ def ask(fleet: Fleet, mac: Mac) -> Answer:
     url = f"{gateway.url(fleet, mac)}/v1"
     started, tokens = time.monotonic(), {}
     models: tuple[str, ...] = ()
+    days = None
     try:
+        days = days_left(fleet, mac)
         asks = _client(fleet)
         models = tuple(model["id"] for model in asks(f"{url}/models")["data"])
         for model in models:
             body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
             tokens[model] = asks(f"{url}/chat/completions", body)["usage"]["completion_tokens"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Answer(models, tokens, time.monotonic() - started, f"{url}: {error}")
-    return Answer(models, tokens, time.monotonic() - started)
+        return Answer(models, tokens, time.monotonic() - started, f"{url}: {error}", days)
+    return Answer(models, tokens, time.monotonic() - started, days=days)
 
 
 def _client(fleet: Fleet) -> Callable[..., Any]:

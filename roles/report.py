@@ -13,9 +13,10 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import state
 
 from fleet import layout
-from fleet.health import RUNNING, Cluster, Deployed
+from fleet.health import RUNNING
 from fleet.names import host_names
 from fleet.ray import dashboard_url
+from fleet.seen import Cluster, Deployed
 from fleet.settings import Fleet
 from roles.context import on, the_fleet, the_release, this_mac
 

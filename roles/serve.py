@@ -14,7 +14,8 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from fleet import layout
-from fleet.health import Cluster, Lack, lacks
+from fleet.health import Lack, lacks
+from fleet.seen import Cluster
 from fleet.serve import serve_config
 from macos.operations import files
 from macos.operations.files import TextFile

@@ -8,6 +8,7 @@ import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cryptography import x509
@@ -15,6 +16,7 @@ from door_lab import ALPHA, BETA, Door, curl, make, opened
 
 from depot.certificates import leaf, new_authority
 from fleet import gateway
+from roles.gateway import days_left
 
 
 def shown(door: Door, context: ssl.SSLContext, name: str | None) -> ssl.SSLSocket:
@@ -78,6 +80,19 @@ def test_a_certificate_of_the_users_own(tmp_path: Path) -> None:
         with shown(door, theirs, "llm.example.org") as client:
             seen = x509.load_der_x509_certificate(client.getpeercert(binary_form=True) or b"")
         assert seen == x509.load_pem_x509_certificate(other.cert.encode())
+
+
+@pytest.mark.parametrize("days", [20, 0])
+def test_how_long_the_certificate_holds_is_told(tmp_path: Path, days: int) -> None:
+    door = make(tmp_path, secrets=str(tmp_path / "secrets"))
+    with mock.patch("depot.certificates.DOOR_VALID_FOR", datetime.timedelta(days=days)), opened(door):
+        left = days_left(door.fleet, door.fleet.head)
+        assert left == pytest.approx(days, abs=0.1)
+
+
+def test_who_speaks_no_tls_has_no_certificate_that_ends(tmp_path: Path) -> None:
+    fleet = make(tmp_path, tls="off").fleet
+    assert days_left(fleet, fleet.head) is None
 
 
 def test_plain_http_because_somebody_asked_for_it(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pyinfra.context import ctx_config, ctx_host, ctx_state
 from test_macos_harness import Responses, make_state
 
 from depot.install import wheels_dir
-from fleet.health import Contents
 from fleet.layout import release_dir
+from fleet.seen import Contents
 from fleet.settings import Fleet
 from macos.facts.contents import Manifests, Sums
 from roles import contents, weights

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fleet.health import Cluster, Deployed
+from fleet.seen import Cluster, Deployed
 from roles.report import NodeReport, Report, cluster
 
 REPLICAS = [{"node": "a1", "state": "RUNNING"}, {"node": None, "state": "STARTING"}]

@@ -11,9 +11,9 @@ import pytest
 from fleet_project import Project
 
 from fleet.drill import GENERATION, RAY, SSH, STEPS, Turn, advice, cautions, not_back, obstacles, order, silent, table
-from fleet.health import Answer, Cluster, Deployed
 from fleet.macfacts import MacFacts
 from fleet.plan import Plan, make_plan
+from fleet.seen import Answer, Cluster, Deployed
 
 FACTS = replace(MacFacts.parse(""), filevault=False)
 MACS = ("alpha", "beta", "gamma")

@@ -9,9 +9,10 @@ import pytest
 from fleet_project import Project
 
 from fleet.firewall import Filter, make_rules
-from fleet.health import Answer, Check, Cluster, Contents, Deployed, Job, MacHealth, cluster_checks, evaluate, lacks
+from fleet.health import Check, cluster_checks, evaluate, lacks
 from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
+from fleet.seen import Answer, Cluster, Contents, Deployed, Job, MacHealth
 from fleet.settings import Application, Fleet
 
 FACTS = MacFacts.parse("")
@@ -38,7 +39,7 @@ def well(fleet: Fleet) -> dict[str, MacHealth]:
             resolves=resolves,
             weights=frozenset({model.path}),
             memory_free_bytes=8 * GB,
-            answer=Answer((model.id,), {model.id: 4}, 0.2),
+            answer=Answer((model.id,), {model.id: 4}, 0.2, days=400),
             filter=Filter(True, True, True, frozenset({make_rules(fleet, mac).digest}), True, True),
         )
         for mac in fleet.macs
@@ -70,6 +71,7 @@ def test_a_well_fleet_has_no_wrong_check(fleet: Fleet) -> None:
         "memory",
         "firewall",
         "generation",
+        "certificate",
         "versions",
         "clocks",
     }
@@ -84,6 +86,7 @@ MAC_FAULTS = {
     "memory": ({"memory_free_bytes": GB // 2}, "0.5 GB free"),
     "generation": ({"answer": Answer(error="http://10.77.0.12:8000/v1: refused")}, "refused"),
     "generation, on itself": ({"own": {"tiny": "HTTP 500: no"}}, "asked on the Mac itself, tiny: HTTP 500: no"),
+    "certificate": ({"answer": Answer(("tiny",), {"tiny": 4}, 0.2, days=20)}, "holds for 20 more days"),
     "firewall": ({"filter": Filter(evaluated=True, lasting=True)}, "pf is off, so strangers reach every port"),
     "versions": ({"versions": {"python": "3.12.10", "ray": "2.59.0", "vllm": "0.27.1"}}, "beta: 3.12.10"),
     "disk": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=100 * GB, clock_epoch=1000)}, "1 of 100"),
