@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from fleet.applications import ENTRY
+from fleet.health import FAILED, Lack
 from fleet.lockfile import CONDA_NAME
 from fleet.placement import Placement
 from fleet.plan import Plan
@@ -169,16 +170,16 @@ def pace(seconds: float, elsewhere: Sequence[float], earlier: Sequence[float]) -
     return seconds > max(_SLOW_S, _SLOWER * usual), ", ".join(told)
 
 
-def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> str:
-    """What this Mac lacks of what the plan wants on it, in words; empty when nothing.
+def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[Lack]:
+    """What this Mac lacks of what the plan wants on it.
 
     Of copies that come and go with requests it need not have one, and of a group all must be there. The node that Ray
     calls `gone` is the one of before a restart, which may look alive for a while.
     """
     if cluster.error:
-        return cluster.error
+        return [Lack("Ray nodes", cluster.error)]
     if cluster.ids.get(mac.node_ip, gone) == gone:
-        return f"Ray has no node {mac.node_ip} yet"
+        return [Lack("Ray nodes", f"Ray has no node {mac.node_ip} yet")]
     lacking = []
     for name, placement in plan.placements.items():
         seen = cluster.applications.get(application_name(placement.model), Deployed())
@@ -186,8 +187,8 @@ def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> str:
             there = seen.replicas >= placement.minimum
         else:
             there = mac.node_ip in seen.places or mac not in placement.macs or placement.minimum < len(placement.copies)
-        lacking += [] if there else [f"{name}: {seen}"]
+        lacking += [] if there else [Lack(name, str(seen), seen.status == FAILED)]
     entry = cluster.applications.get(ENTRY, Deployed())
     if plan.placements and mac.node_ip not in entry.places:
-        lacking.append(f"requests are not taken in: {entry}")
-    return "; ".join(lacking)
+        lacking.append(Lack("entry", f"requests are not taken in: {entry}", entry.status == FAILED))
+    return lacking

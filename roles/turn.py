@@ -13,6 +13,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import host, state
 
 from fleet import layout
+from fleet.health import Lack
 from fleet.settings import Fleet
 from fleet.sides import view
 from fleet.upgrade import missing_on, pace
@@ -26,7 +27,7 @@ from roles.acting import fail, run, tell, until
 from roles.context import joined, on, the_fleet, the_release
 from roles.drain import drain, let_in
 from roles.report import seen_by_head
-from roles.serve import PATIENCE_S
+from roles.serve import PATIENCE_S, Patience
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -217,19 +218,26 @@ def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> 
     `fleet` is on the side of the cluster that the Mac is to be in, `gone` the node of before, which does not count.
     """
     mac = the_fleet().mac(host.name)
+    limit, started = Patience(PATIENCE_S), time.monotonic()
     failed: dict[int, float] = {}
+    missing: list[Lack] = []
 
     def lacking() -> str:
+        missing.clear()
         seen = seen_by_head(fleet)
         for ip, pid in (each for deployed in seen.applications.values() for each in deployed.failing):
             if ip == mac.node_ip:
                 failed.setdefault(pid, time.monotonic())
-        return missing_on(announce.quiet_plan(), mac, seen, gone)
+        missing.extend(missing_on(announce.quiet_plan(), mac, seen, gone))
+        return "; ".join(map(str, missing))
 
     def hopeless(_: str) -> bool:
         # Serve tries for ever as long as another Mac has a replica that runs. A start that failed by chance may be
-        # followed by one that takes long and ends well.
-        return not patient and len(failed) > 1 and time.monotonic() - min(failed.values()) > FAILING_S
+        # followed by one that takes long and ends well. Where no other has one, Serve gives up by itself.
+        now = time.monotonic()
+        failing = len(failed) > 1 and now - min(failed.values()) > FAILING_S
+        given_up = bool(missing) and limit.over(now - started, missing)
+        return not patient and (failing or given_up)
 
     return until(host, lacking, PATIENCE_S, "starts", hopeless)
 
