@@ -130,13 +130,21 @@ def test_ten_kills_of_the_control_machine_lose_nothing(serves: None, capsys: pyt
 
 
 @pytest.mark.long
-def test_an_engine_that_does_not_start_is_rolled_back_on_the_first_mac(serves: None) -> None:
+@pytest.mark.parametrize(
+    ("locks", "why"),
+    [
+        ("locks-broken", "this build of mlx-lm was made not to start"),
+        ("locks-mute", "this engine was made to answer nobody"),
+    ],
+    ids=["starts not", "answers nobody"],
+)
+def test_an_engine_that_fails_is_rolled_back_on_the_first_mac(serves: None, locks: str, why: str) -> None:
     brought_to("locks")
     before = {mac: pids(mac)[RAY] for mac in ("alpha", "gamma")}
     with load(all_doors()) as seen:
-        done = pyinfra("locks-broken", "deploy/upgrade.py", check=False)
+        done = pyinfra(locks, "deploy/upgrade.py", check=False)
     assert done.returncode == 1
-    assert "this build of mlx-lm was made not to start" in done.stderr
+    assert why in done.stderr
     assert "serves again as before; the roll stops here" in done.stderr
     assert lost(seen) == []
     assert {runs(mac) for mac in ADDRESSES} == {release("locks")}
