@@ -123,7 +123,11 @@ def failing(application: dict[str, Any]) -> list[tuple[str, int]]:
 
 def reason(application: dict[str, Any]) -> str:
     """Why it is not as it should be, as far as Serve says."""
-    return "; ".join(errors(application)) or application.get("message") or ""
+    told = application.get("message") or ""
+    if "Traceback" in told:
+        # One that could not be built has no replicas; how the error ends says most.
+        told = told.strip().splitlines()[-1]
+    return "; ".join(errors(application)) or told
 
 
 def _replica(replica: dict[str, Any]) -> dict[str, Any]:

@@ -137,7 +137,9 @@ def summary(details: Config) -> str:
             f"{deployment} {_running(about)}/{about.get('target_num_replicas', '?')}"
             for deployment, about in sorted(application.get("deployments", {}).items())
         ]
-        inside = ", ".join(deployments) or "no deployments yet"
+        # One that could not be built has none; how Serve's traceback ends says why.
+        told = (application.get("message") or "").strip() or "no deployments yet"
+        inside = ", ".join(deployments) or told.splitlines()[-1][:300]
         parts.append(f"{name} {application.get('status', '?')} ({inside})")
     return "; ".join(parts) or "no applications"
 

@@ -53,6 +53,8 @@ def test_why_a_model_does_not_start_is_how_its_error_ends() -> None:
     slow = {"M": {"message": "1 replicas that have taken more than 30s to be scheduled."}}
     assert report.reason({"message": None, "deployments": slow}) == ""
     assert report.reason({"message": "no module named x", "deployments": {}}) == "no module named x"
+    unbuilt = f"Deploying app 'model:tiny' failed with exception:\n{trace.partition('Error:')[2]}"
+    assert report.reason({"message": unbuilt, "deployments": {}}) == "ValueError: too long"
 
 
 def test_a_start_that_failed_is_told_by_its_mac_and_its_pid() -> None:

@@ -141,6 +141,10 @@ def test_the_same_step_waits_ever_longer_and_a_new_one_does_not() -> None:
 def test_summary() -> None:
     assert wrapper.summary(details()) == "model:tiny RUNNING (LLMServer:tiny 1/2)"
     assert wrapper.summary({}) == "no applications"
+    coming: dict[str, Any] = {"status": "DEPLOYING", "message": "", "deployments": {}}
+    assert wrapper.summary({"applications": {"tiny": coming}}) == "tiny DEPLOYING (no deployments yet)"
+    unbuilt = {**coming, "status": "DEPLOY_FAILED", "message": "failed:\nTraceback:\nImportError: no such thing\n"}
+    assert wrapper.summary({"applications": {"tiny": unbuilt}}) == "tiny DEPLOY_FAILED (ImportError: no such thing)"
 
 
 class Fake(http.server.BaseHTTPRequestHandler):
