@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
-from door_lab import CHAT, Door, make, opened
+from door_lab import CHAT, Door, make, opened, until
 
 
 def test_the_right_key_opens_and_goes_no_further(door: Door) -> None:
@@ -94,7 +95,9 @@ def test_healthz_is_open_and_says_whether_some_mac_serves(door: Door) -> None:
 def test_the_log_says_who_asked_what_and_never_what_was_said(door: Door) -> None:
     door.ask("POST", f"{CHAT}?api_key=hunter2", b'{"messages": "my secret prompt"}', {"Cookie": "hunter3"})
     door.ask("POST", "/v1/x?q=hunter4", b"my secret prompt", {"Authorization": "Bearer hunter5"})
-    right, wrong = door.log()
+    # Each line is written once its answer is on its way.
+    until("two lines", lambda: len(door.log()) == 2)
+    right, wrong = sorted(door.log(), key=itemgetter("status"))
     assert (right["request"]["method"], right["request"]["uri"], right["status"]) == ("POST", CHAT, 200)
     assert right["user_id"] == "default"
     assert right["upstream"].endswith(f":{door.fleet.ports.serve_http}")

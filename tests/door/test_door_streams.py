@@ -27,12 +27,12 @@ def parts(response: HTTPResponse) -> Iterator[tuple[float, bytes]]:
 
 def test_each_part_arrives_when_it_is_written(door: Door) -> None:
     for mac in door.macs:
-        mac.behaviour, mac.pause = "stream", 0.3
+        mac.behaviour, mac.pause = "stream", 1.0
     connection, response = door.open("POST", CHAT, b"{}")
     with contextlib.closing(connection):
         came = list(parts(response))
     assert b"".join(part for _, part in came) == WHOLE
-    assert came[-1][0] - came[0][0] > 0.9
+    assert came[-1][0] - came[0][0] > 2
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -103,7 +103,7 @@ def at_rest() -> dict[tuple[str, int], str]:
         looks.append(serving())
         return Counter(looks[-1].values()) == AT_REST
 
-    wait_for("a fleet at rest", rests, seconds=120)
+    wait_for("a fleet at rest", rests, seconds=600)
     return looks[-1]
 
 
@@ -124,7 +124,7 @@ def own(engines: str) -> Iterator[dict[tuple[str, int], str]]:
     pyinfra("deploy/cluster.py", inventory=path)
     yield before
     pyinfra("deploy/cluster.py", inventory=INVENTORY)
-    assert {model.id for model in client().models.list()} == {*MODELS, "gpt-4o"}
+    wait_for("the models of before", lambda: {model.id for model in client().models.list()} == {*MODELS, "gpt-4o"}, 120)
 
 
 def test_a_context_that_no_longer_fits_is_refused_before_anything_moves(engines: str) -> None:

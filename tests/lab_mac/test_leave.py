@@ -168,7 +168,7 @@ def _ssh(fleet: FleetOfMacs) -> list[str]:
 
 
 def test_a_change_that_is_confirmed_stays(fleet: FleetOfMacs) -> None:
-    script = guarded(5, ["touch", "/opt/changed"], ["rm", "/opt/changed"])
+    script = guarded(60, ["touch", "/opt/changed"], ["rm", "/opt/changed"])
     assert fleet.world.lab("ssh", "m4", "sudo", "sh", "-s", stdin=script).returncode == 0
     assert "io.raylab.undo" in fleet.world.mac("m4", "sudo launchctl list").stdout
     confirm = str(confirmation().connector_arguments["_stdin"])

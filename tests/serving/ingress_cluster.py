@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 # Ray reads these when it is imported. Left alone it makes a token for its user, and then wants it everywhere.
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+# A replica that is too busy to tell the length of its queue at once is none less.
+os.environ.update(RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S="2", RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S="4")
 
 import ray
 from ray import serve

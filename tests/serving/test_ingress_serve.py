@@ -83,14 +83,14 @@ def test_a_model_that_is_not_there_yet_says_so_at_once_and_how_far_it_is(front: 
     def told() -> str:
         began = time.monotonic()
         answer = front.post({"model": GATED, "messages": [{"role": "user", "content": "where"}]})
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.json()["error"]["code"] == "model_not_ready"
         return str(answer.json()["error"]["message"])
 
     # Before its process has begun, nothing is known of it.
-    until(lambda: 'The model "gated" is not ready: loading weights on beta, ' in told())
+    until(lambda: 'The model "gated" is not ready: loading weights on beta, ' in told(), START_S)
 
 
 def test_a_model_runs_on_the_macs_it_was_given(front: Front) -> None:
@@ -180,14 +180,23 @@ def test_only_pages_of_allowed_origins_may_call(front: Front) -> None:
 def test_work_that_nobody_waits_for_ends(front: Front, stream: bool) -> None:
     name = f"stream-{stream}"
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": f"slow {name}"}], "stream": stream}
-    with (
-        contextlib.suppress(httpx.ReadTimeout),
-        httpx.stream("POST", f"{front.url}/v1/chat/completions", json=body, timeout=1) as answer,
-    ):
-        for line in answer.iter_lines():
-            if "tick" in line:
-                break
-    until(lambda: _internal_kv_get(f"cancelled:{name}"), 10)
+    url = f"{front.url}/v1/chat/completions"
+    if stream:
+        with httpx.stream("POST", url, json=body, timeout=30) as answer:
+            assert any("tick" in line for line in answer.iter_lines())
+    else:
+        asyncio.run(_give_up(url, body, f"begun:{name}"))
+    until(lambda: _internal_kv_get(f"cancelled:{name}"), 30)
+
+
+async def _give_up(url: str, body: dict[str, Any], begun: str) -> None:
+    """Ask, and go away as soon as the work has begun."""
+    async with httpx.AsyncClient(timeout=None) as client:
+        asked = asyncio.create_task(client.post(url, json=body))
+        await asyncio.to_thread(until, lambda: _internal_kv_get(begun))
+        asked.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asked
 
 
 def test_an_engine_that_fails_is_passed_over(front: Front) -> None:
@@ -229,7 +238,7 @@ async def _fill(url: str) -> tuple[int, httpx.Response]:
         while len(taken) < 10:
             asked = asyncio.create_task(client.post(url, json=body))
             # The answer to one that is taken never comes.
-            done, _ = await asyncio.wait({asked}, timeout=2)
+            done, _ = await asyncio.wait({asked}, timeout=10)
             if done:
                 for task in taken:
                     task.cancel()

@@ -85,8 +85,11 @@ def test_a_client_that_asks_once_more_does_not_notice_a_dead_door_and_the_other_
     found = summary(seen.records, seen.marks)
     before, dead, alive = found["phases"]
     assert [phase["name"] for phase in found["phases"]] == ["before", "dead", "alive"]
+    assert dead["kinds"]["pair"]["retried"] > 2
     # One that was under way when the door died began before that.
-    assert before["kinds"]["pair"]["retried"] <= 2 < dead["kinds"]["pair"]["retried"]
+    under_way = [r for r in of(seen, "pair", "ok") if r["before"] and r["at"] < seen.marks[0].at]
+    assert all(r["at"] + r["seconds"] >= seen.marks[0].at for r in under_way)
+    assert before["kinds"]["pair"]["retried"] == len(under_way)
     assert dead["kinds"]["single"]["failed"] > 0
     assert alive["kinds"]["pair"]["failed"] == 0
     assert sum(phase["kinds"].get("single", {"requests": 0})["requests"] for phase in found["phases"]) == len(
