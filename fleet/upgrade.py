@@ -170,6 +170,15 @@ def pace(seconds: float, elsewhere: Sequence[float], earlier: Sequence[float]) -
     return seconds > max(_SLOW_S, _SLOWER * usual), ", ".join(told)
 
 
+def always_on(plan: Plan, mac: Mac) -> list[str]:
+    """The models with a replica of their own on this Mac whatever is asked of the fleet, by id."""
+    return [name for name, placement in plan.placements.items() if _always_on(placement, mac)]
+
+
+def _always_on(placement: Placement, mac: Mac) -> bool:
+    return placement.size == 1 and mac in placement.macs and placement.minimum == len(placement.copies)
+
+
 def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[Lack]:
     """What this Mac lacks of what the plan wants on it.
 
@@ -186,7 +195,7 @@ def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[L
         if placement.size > 1 and mac in placement.macs:
             there = seen.replicas >= placement.minimum
         else:
-            there = mac.node_ip in seen.places or mac not in placement.macs or placement.minimum < len(placement.copies)
+            there = mac.node_ip in seen.places or not _always_on(placement, mac)
         lacking += [] if there else [Lack(name, str(seen), seen.status == FAILED)]
     entry = cluster.applications.get(ENTRY, Deployed())
     if plan.placements and mac.node_ip not in entry.places:

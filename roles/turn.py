@@ -16,7 +16,7 @@ from fleet import layout
 from fleet.health import Lack
 from fleet.settings import Fleet
 from fleet.sides import view
-from fleet.upgrade import missing_on, pace
+from fleet.upgrade import always_on, missing_on, pace
 from macos.facts.report import MacReport
 from macos.facts.running import Generations, Kept, KeptJobs, Running, Tried
 from macos.operations import files, launchd, turn
@@ -248,7 +248,7 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
     An older Mac need not be as fast as the others, and a fleet may have no others.
     """
     models, before = models_of(host), before or {}
-    mine = tried(host, models)
+    mine = tried(host, models, here=always_on(announce.quiet_plan(), the_fleet().mac(host.name)))
     # At once: there may be fifty of them.
     others = [other for other in state.inventory.get_active_hosts() if other.name != host.name]
     theirs = [task.get() for task in [gevent.spawn(tried, other, models) for other in others]]
@@ -269,12 +269,15 @@ def models_of(host: Host) -> list[str]:
     return [model.id for model in announce.quiet_plan().models_on(the_fleet().mac(host.name))]
 
 
-def tried(host: Host, models: Sequence[str], patient: bool = True) -> dict[str, Tried]:
-    """What a Mac answers, asked on itself; `patient` waits for a Serve that is not there yet."""
+def tried(host: Host, models: Sequence[str], patient: bool = True, here: Sequence[str] = ()) -> dict[str, Tried]:
+    """What a Mac answers, asked on itself; `patient` waits for a Serve that is not there yet.
+
+    For the models `here` no other Mac answers, whatever becomes of its own replicas when they are asked.
+    """
     with on(host):
         url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
         try:
-            found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient)
+            found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient, here=here)
         except PyinfraError:
             found = {}
     return {model: found.get(model, Tried(0.0, "no answer")) for model in models}

@@ -20,7 +20,8 @@ _DIGEST = "RAYLAB_DIGEST"
 _RELEASE = "RAYLAB_RELEASE"
 _STATUS = re.compile(r"(\d{3}) ([0-9.]+)")
 # Serve listens a moment after its replicas run.
-_PATIENT = "-m 180 --retry 30 --retry-delay 2 --retry-connrefused"
+_PATIENT = "-m 180 --retry 30 --retry-delay 2 --retry-connrefused --retry-max-time 120"
+_HERE = "-H 'X-Raylab-Here: 1'"
 _STARTS = "ray_serve_replica_startup_latency_ms"
 _START = re.compile(_STARTS + r'_(?P<what>sum|count)\{.*\bapplication="(?P<application>[^"]*)".*\} (?P<value>\S+)')
 _STRING = re.compile(r"\s*<string>(.*)</string>")
@@ -255,17 +256,26 @@ class Tried:
 class Generations(FactBase[dict[str, Tried]]):
     """A few short generations of each of `models`, asked at `url` on the Mac itself."""
 
-    def command(self, url: str, models: Sequence[str], rounds: int = 4, within: int = 30, patient: bool = True) -> str:
+    def command(
+        self,
+        url: str,
+        models: Sequence[str],
+        rounds: int = 4,
+        within: int = 30,
+        patient: bool = True,
+        here: Sequence[str] = (),
+    ) -> str:
         """Each answer, then a line with its status and seconds. Never fails; no proxy is asked.
 
         `patient` waits for a Serve that does not listen yet, else each answer has to come `within` so many seconds.
+        The models `here` may be answered by this Mac's own replicas only. A model that fails is asked no more.
         """
-        curl = f"curl -s --noproxy '*' {_PATIENT if patient else f'-m {within}'}"
+        curl = f"curl -s --fail-with-body --noproxy '*' {_PATIENT if patient else f'-m {within}'}"
         curl += " -w '\\n%{http_code} %{time_total}\\n'"
         curl += f" -H 'Content-Type: application/json' {shlex.quote(f'{url}/chat/completions')}"
         each = "".join(
             f"echo {shlex.quote(f'## {model}')}; for round in {' '.join(map(str, range(rounds)))}; do "
-            f"{curl} -d {shlex.quote(_question(model))}; done; "
+            f"{curl} {_HERE if model in here else ''} -d {shlex.quote(_question(model))} || break; done; "
             for model in models
         )
         return f"{each}true"

@@ -27,6 +27,9 @@ _LIMITS: tuple[tuple[type, tuple[str, ...]], ...] = (
 # What vLLM names as the cause when a prompt leaves no room for as long an answer as the request allows.
 _TOO_LONG = frozenset({"max_tokens", "max_completion_tokens", "input_tokens", "input_text"})
 
+# What a roll sends to see whether the Mac serves that it asks: no other one shall answer for it.
+HERE = "x-raylab-here"
+
 
 class Call:
     """What a replica is sent."""
@@ -37,6 +40,8 @@ class Call:
         self._info = RawRequestInfo.from_starlette_request(raw) if raw else None
         self._session = session_id_from_headers(raw.headers) if raw else None
         self._limit = ""
+        self.here = raw is not None and HERE in raw.headers
+        """Whether only a replica on this Mac may answer it, and nobody is asked in its place."""
 
     @classmethod
     async def made(cls, method: str, body: Any, raw: Request | None, served: Served) -> Call:  # noqa: ANN401

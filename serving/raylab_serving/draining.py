@@ -53,14 +53,17 @@ class Router(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]
         """
         near: set[Any] = super().apply_locality_routing(pending_request)
         everybody: set[Any] = self._replica_id_set
-        own = {each for each in everybody if self._replicas[each].node_id == self._self_node_id}
-        if own and told()[DRAINS]:
+        if (own := self._own()) and told()[DRAINS]:
             return own
         return self._without(DRAINS, near) or self._without(DRAINS, everybody) or self._without(AWAITED, near)
 
-    def asked(self) -> int:
-        """How many replicas a request may be sent to now."""
-        return len(self.apply_locality_routing())
+    def asked(self, here: bool = False) -> int:
+        """How many replicas a request may be sent to now; one that only this Mac may answer, with `here`."""
+        return len(self._own() if here else self.apply_locality_routing())
+
+    def _own(self) -> set[Any]:
+        """Those of this Mac."""
+        return {each for each in self._replica_id_set if self._replicas[each].node_id == self._self_node_id}
 
     def _without(self, what: str, replicas: set[Any]) -> set[Any]:
         """Those of which this is not told."""

@@ -24,9 +24,9 @@ class Way:
         self.anywhere = _streaming(application, deployment, prefer_near=False)
         self._since = time.monotonic()
 
-    async def replicas(self) -> int:
-        """How many a request could be sent to now. Waits a moment for the first news of them, but once only."""
-        while (count := _running(self.near)) is None and time.monotonic() - self._since < FIRST_NEWS_S:
+    async def replicas(self, here: bool = False) -> int:
+        """How many a request could be sent to now, or of them on this Mac; a moment is given to the first news."""
+        while (count := _running(self.near, here)) is None and time.monotonic() - self._since < FIRST_NEWS_S:
             await asyncio.sleep(0.05)
         return count or 0
 
@@ -42,13 +42,13 @@ def _streaming(application: str, deployment: str, *, prefer_near: bool) -> Deplo
     return handle.options(stream=True)
 
 
-def _running(handle: DeploymentHandle) -> int | None:
+def _running(handle: DeploymentHandle, here: bool) -> int | None:
     """None while the handle has not been told of a deployment yet."""
     router = handle._router._asyncio_router._request_router
     if router is None:
         return None
     # Serve makes a class of its own out of ours, and has it only where the deployment's options name it.
-    return router.asked() if hasattr(router, "asked") else len(router.curr_replicas)
+    return router.asked(here) if hasattr(router, "asked") else len(router.curr_replicas)
 
 
 def taken(response: Any) -> asyncio.Future[Any]:  # noqa: ANN401

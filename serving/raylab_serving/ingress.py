@@ -171,7 +171,7 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
                 if begun:
                     raise
                 pause = next(pauses, None)
-                if pause is None or not is_failure(error):
+                if pause is None or call.here or not is_failure(error):
                     # Ours already: Serve has an answer of its own to errors of its own.
                     raise api_error(error) from error
                 await asyncio.sleep(pause)
@@ -181,13 +181,13 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
         self, model: str, way: handles.Way, handle: DeploymentHandle, call: Call
     ) -> AsyncGenerator[Any, None]:
         """One replica's answer. Its work ends when nobody wants it any more."""
-        await self._check_ready(model, way)
+        await self._check_ready(model, way, call.here)
         response = call.send(handle)
         begun = False
         try:
             taken = handles.taken(response)
             while not (await asyncio.wait({taken}, timeout=LOOK_S))[0]:
-                await self._check_ready(model, way)
+                await self._check_ready(model, way, call.here)
             async for part in response:
                 if not begun and answers.failed_start(part):
                     raise EngineFailed(model)
@@ -200,14 +200,15 @@ class FleetIngress(OpenAiIngress):  # type: ignore[misc]
                     response.cancel()
             raise
 
-    async def _check_ready(self, model: str, way: handles.Way) -> None:
+    async def _check_ready(self, model: str, way: handles.Way, here: bool) -> None:
         """Raise ApiError when no replica could take a request now: Serve would let it wait, however long."""
-        if await way.replicas():
+        if await way.replicas(here):
             return
         progress = await self._progress(model)
         if way.is_closed and not progress:
             raise closed(f'the model "{model}"')
-        state = f"is not ready: {progress}" if progress else "has no replica that takes requests now"
+        lacking = f"has no replica {'on this Mac ' if here else ''}that takes requests now"
+        state = f"is not ready: {progress}" if progress else lacking
         message = f'The model "{model}" {state}. Try again later.'
         raise ApiError(503, message, code="model_not_ready", retry_after=LOADING_RETRY_S)
 

@@ -134,7 +134,7 @@ def test_ten_kills_of_the_control_machine_lose_nothing(serves: None, capsys: pyt
     ("locks", "why"),
     [
         ("locks-broken", "this build of mlx-lm was made not to start"),
-        ("locks-mute", "this engine was made to answer nobody"),
+        ("locks-mute", "tiny does not answer on it: HTTP 50"),
     ],
     ids=["starts not", "answers nobody"],
 )

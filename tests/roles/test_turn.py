@@ -117,6 +117,17 @@ def test_what_curl_tried_again_does_not_count(shell: BsdShell) -> None:
     assert answers(shell, '{"error": "loading"}\n{"usage": {"completion_tokens": 8}}') == Tried(0.5)
 
 
+def test_only_the_models_of_this_mac_are_asked_of_nobody_else_and_what_fails_is_asked_once(shell: BsdShell) -> None:
+    log = shell.prefix / "asked"
+    says = """printf '%s\\n' '{"error": "no"}' '500 0.1'; exit 22"""
+    shell.command("curl", f"printf '%s\\n' \"$*\" >> {log}; {says}")
+    found = shell.fact(Generations, url="http://10.0.0.1:1/v1", models=["own", "other"], here=["own"])
+    assert {model: tried.error[:8] for model, tried in found.items()} == {"own": "HTTP 500", "other": "HTTP 500"}
+    own, other = log.read_text().splitlines()
+    assert "-H X-Raylab-Here: 1" in own
+    assert "X-Raylab-Here" not in other
+
+
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

@@ -205,6 +205,24 @@ def test_an_engine_that_fails_is_passed_over(front: Front) -> None:
     assert json.loads(parts[0])["mac"] == "beta"
 
 
+def test_what_only_this_mac_may_answer_nobody_answers_in_its_place(front: Front) -> None:
+    def asked(words: str, model: str = STEADY) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": words}]}
+        return front.post(body, headers={"X-Raylab-Here": "1"})
+
+    assert json.loads(asked("where").json()["choices"][0]["message"]["content"])["mac"] == "alpha"
+    failed = asked("fail:alpha")
+    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "replica_lost")
+    # That one is on beta.
+    assert asked("where", GATED).status_code == 503
+    # Its engine fails, and it is not back yet.
+    assert asked("die:alpha").status_code == 503
+    lacking = asked("where")
+    assert (lacking.status_code, lacking.json()["error"]["code"]) == (503, "model_not_ready")
+    assert front.said("where")["mac"] == "beta"
+    until(lambda: _complete(front), START_S)
+
+
 def test_a_replica_that_dies_before_it_answers_is_passed_over_and_one_that_dies_later_is_told(front: Front) -> None:
     assert front.said("die:alpha")["mac"] == "beta"
     # The other one is not back yet: nobody is left who could be asked.
