@@ -15,6 +15,8 @@ done
 [ -z "$baked" ] || exit 0
 lab down # the layer that all Macs share changes: none may be on
 lab wipe factory
+# All of them anew: what this Mac found below it already would not be moved there again.
+rm -rf .lab/factory/opt/raylab/releases .lab/factory/opt/raylab/depot
 lab up factory
 trap 'lab halt factory' EXIT
 for locks in $sets; do
