@@ -18,10 +18,10 @@ from fleet.wheel import built
 HOME = ROOT / ".lab/tests/own"
 # What serves, by the names that its processes carry.
 SERVING = re.compile(r"ray::ServeReplica:(?:model:)?([^:]+)|ray::(RingRank)|VLLM::(\w+)")
-# Each Mac's entry, each model's replicas when nobody asks, the other rank of the ring, vLLM's engines.
-AT_REST = Counter(
-    {"llm": 3, "tiny": 2, "tiny-mlx": 1, "tiny-ring": 1, "RingRank": 1, "EngineCore": 2, "Worker": 2},
-)
+# Its replicas come and go with requests, those of earlier tests too.
+SCALES = "tiny-mlx"
+# Each Mac's entry, each other model's replicas, the other rank of the ring, vLLM's engines.
+AT_REST = Counter({"llm": 3, "tiny": 2, "tiny-ring": 1, "RingRank": 1, "EngineCore": 2, "Worker": 2})
 PROJECT = """
 [project]
 name = "hello"
@@ -86,17 +86,17 @@ def inventory(further: str) -> str:
 
 
 def serving() -> dict[tuple[str, int], str]:
-    """What serves, by Mac and process."""
+    """What serves, by Mac and process, but for the model that scales."""
     return {
-        (mac, pid): next(filter(None, found.groups()))
+        (mac, pid): name
         for mac in ADDRESSES
         for pid, command in processes(mac).items()
-        if (found := SERVING.search(command))
+        if (found := SERVING.search(command)) and (name := next(filter(None, found.groups()))) != SCALES
     }
 
 
 def at_rest() -> dict[tuple[str, int], str]:
-    """What serves, once nothing is being scaled down: one look, for a child carries its parent's name for a moment."""
+    """What serves, once it is whole: one look, for a child carries its parent's name for a moment."""
     looks: list[dict[tuple[str, int], str]] = []
 
     def rests() -> bool:
