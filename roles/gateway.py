@@ -25,7 +25,7 @@ from macos.operations.files import Directory, TextFile
 from roles.context import everyone, the_fleet, the_release, this_mac
 from roles.jobs import turn_over
 
-DOOR_TIMEOUT_S = 10
+DOOR_TIMEOUT_S = 30
 # OpenSSL's number for a certificate whose time is over: X509_V_ERR_CERT_HAS_EXPIRED.
 EXPIRED = 10
 # The parts of all Macs make the same files.
