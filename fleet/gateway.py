@@ -36,6 +36,9 @@ TRIES, TRY_EVERY_MS = 40, 250
 GRACE_S = 600
 RETRY_AFTER_S = 5
 LOG_MB, LOGS = 64, 8
+# What Caddy says of itself is in launchd's log, which nobody rotates, and a line for each stream that a client leaves:
+# of what says the same, so many an hour, and then one in a thousand.
+SAID_AN_HOUR, THEN_ONE_IN = 20, 1000
 # Caddy's own idle timeouts, of a minute, go on counting while an answer is computed, and end it. A day is none.
 NEVER = "24h"
 
@@ -129,6 +132,11 @@ def _options(fleet: Fleet, mac: Mac) -> str:
 	log default {{
 		output stderr
 		level WARN
+		sampling {{
+			interval 1h
+			first {SAID_AN_HOUR}
+			thereafter {THEN_ONE_IN}
+		}}
 		{_PRIVATE}
 	}}
 	servers {{

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median_low
 from typing import Any
 
 from fleet import layout
@@ -312,7 +313,12 @@ def _clocks(macs: Mapping[str, MacHealth]) -> Iterator[Check]:
     clocks = {name: seen.facts.clock_epoch for name, seen in macs.items()}
     if len(clocks) < 2:
         return
-    skew = max(clocks.values()) - min(clocks.values())
-    found = f"within {skew:.0f} s of each other"
-    fix = "Switch on “Set time automatically” on each Mac"
-    yield Check("clocks", "", skew <= CLOCK_SKEW_SECONDS, found, fix)
+    # The lower one in the middle is a clock that a Mac has: of two Macs, the other one is said to be ahead of it.
+    usual = median_low(clocks.values())
+    away = {name: round(clock - usual) for name, clock in clocks.items() if abs(clock - usual) > CLOCK_SKEW_SECONDS}
+    fix = "Switch on “Set time automatically” on it, in System Settings > General > Date & Time"
+    for name, seconds in away.items():
+        found = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the others'"
+        yield Check("clocks", name, False, found, fix)
+    if not away:
+        yield Check("clocks", "", True, f"within {CLOCK_SKEW_SECONDS} s of each other")

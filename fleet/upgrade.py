@@ -138,6 +138,11 @@ def _everywhere(plan: Plan, placement: Placement) -> bool:
     return placement.size == 1 and placement.minimum == len(placement.copies) == len(plan.fleet.macs)
 
 
+def scaled(plan: Plan) -> list[str]:
+    """The models whose copies come and go with requests, by id: a Mac may have none in its turn."""
+    return [name for name, each in plan.placements.items() if each.minimum < len(each.copies)]
+
+
 def interrupted(plan: Plan, batch: Sequence[Mac]) -> list[str]:
     """The models that nobody may serve while these Macs have their turn, by id."""
     return [name for name, each in plan.placements.items() if each.copies and not _stays(each, batch)]

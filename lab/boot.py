@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import cables, network
+from lab import cables, clock, network
 from lab import namespaces as ns
 from lab.commands import bridges, services
 from lab.hardware import Hardware, find
@@ -102,6 +102,7 @@ def _become(mac: Hardware, paths: MacPaths) -> None:
     layers = f"lowerdir={below},upperdir={paths.upper},workdir={paths.work}"
     ns.mount("overlay", root, "overlay", options=f"{layers},index=off,metacopy=off,redirect_dir=on,xino=off")
     _mount_kernel(root)
+    clock.show(paths, root)
     _show_python(root)
     _own_files(mac, paths, root)
     ns.pivot_into(root)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import bake, cables, hardware, machine, network
+from lab import bake, cables, clock, hardware, machine, network
 from lab.errors import LabError
 from lab.hardware import Hardware
 from lab.machine import Power
@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     add("cut", _cut, "pull a Mac's LAN cable", "NAME")
     add("join", _join, "put a Mac's LAN cable back", "NAME")
     add("shape", _shape, "limit a Mac's LAN link, or this machine's (host): 100mbit, 1gbit, none", "NAME", "RATE")
+    ahead = "set a Mac's clock so many SECONDS ahead of this machine's (-90: behind; 0), from its next start on, "
+    late = add("clock", _clock, f"{ahead}or at once when it has started with a clock of its own", "NAME")
+    late.add_argument("seconds", type=int, metavar="SECONDS")
     port = "NAME, or NAME:PORT"
     add("cable", _cable, f"plug in a Thunderbolt cable ({port}; without, the first free port)", "ONE", "OTHER")
     add("uncable", _uncable, f"pull the Thunderbolt cables between two Macs ({port}: only that one)", "ONE", "OTHER")
@@ -180,7 +183,7 @@ def _ssh(arguments: Arguments) -> int:
     return subprocess.run(machine.ssh_command(mac, arguments.command), check=False).returncode
 
 
-def _link_of(name: str) -> str:
+def _existing(name: str) -> str:
     mac: Hardware = hardware.find(name)
     if not MacPaths(mac.name).home.exists():
         raise LabError(f"{name} does not exist yet: lab up {name}")
@@ -188,12 +191,12 @@ def _link_of(name: str) -> str:
 
 
 def _cut(arguments: Arguments) -> int:
-    network.cut(_link_of(arguments.name))
+    network.cut(_existing(arguments.name))
     return 0
 
 
 def _join(arguments: Arguments) -> int:
-    network.join(_link_of(arguments.name))
+    network.join(_existing(arguments.name))
     return 0
 
 
@@ -201,7 +204,12 @@ def _shape(arguments: Arguments) -> int:
     if arguments.name == "host":
         network.shape_host(arguments.rate)
     else:
-        network.shape(_link_of(arguments.name), arguments.rate)
+        network.shape(_existing(arguments.name), arguments.rate)
+    return 0
+
+
+def _clock(arguments: Arguments) -> int:
+    clock.put(_existing(arguments.name), arguments.seconds)
     return 0
 
 

@@ -139,6 +139,8 @@ FILES = {
     # Local users are not in /etc/passwd on macOS: the module `cache` reads the stand-ins' own database.
     "nsswitch.conf": "passwd: files cache\ngroup: files cache\nshadow: files cache\nhosts: files dns\n"
     "services: files\nprotocols: files\n",
+    # A Mac with a clock of its own has another in its place (lab/clock.py).
+    "ld.so.preload": "",
     "shells": "/bin/bash\n/bin/sh\n/bin/zsh\n",
     "paths": "/usr/local/bin\n/usr/bin\n/bin\n/usr/sbin\n/sbin\n",
     "ssh/sshd_config": SSHD,

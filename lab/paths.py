@@ -21,6 +21,11 @@ REAL = f"{INSIDE}/real"
 STATE = "/var/db/simulated-mac"
 """What the stand-ins remember over a reboot."""
 
+CLOCK = "/run/simulated-mac-clock"
+"""By how many seconds its clock differs from this machine's, eight bytes; only on a Mac with a clock of its own."""
+CLOCK_LIBRARY = f"{CLOCK}.so"
+"""What its programs ask for the time."""
+
 
 def lab_dir() -> Path:
     """The folder of everything that the lab makes: RAYLAB_LAB, or `.lab` in the repository."""
@@ -87,6 +92,11 @@ class MacPaths:
     def link(self) -> Path:
         """Its cable: cut or not, and the rate it is shaped to."""
         return self.home / "link.json"
+
+    @property
+    def clock(self) -> Path:
+        """Its clock, when that is not this machine's."""
+        return self.home / "clock"
 
     @property
     def host_key(self) -> Path:

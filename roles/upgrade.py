@@ -12,7 +12,7 @@ from pyinfra.context import host
 from fleet.rollback import number
 from fleet.serve import application_name
 from fleet.settings import Mac
-from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, start_told
+from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, scaled, start_told
 from macos.facts.report import MacReport
 from macos.facts.running import Clusters, Starts, Turns
 from macos.facts.running import Running as RunningFact
@@ -97,6 +97,11 @@ def announced() -> None:
     if course.moving:
         head, side = the_fleet().head.name, the_fleet().side
         announce.say(f"They go over to another Ray cluster, whose head is {head}, on the ports of side {side}.")
+    if turns() and (models := scaled(announce.plan())):
+        announce.say(
+            f"Copies of {', '.join(models)} come and go with requests: a Mac that has none in its turn passes without, "
+            "and tries what is new when one comes."
+        )
     agreed([*unserved(turns()), *_halved()])
 
 

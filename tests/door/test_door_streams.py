@@ -112,6 +112,18 @@ def test_caddys_own_timeouts_would_end_a_stream(tmp_path: Path) -> None:
         assert curl(door, "--http1.1", "-d", "{}").returncode != 0
 
 
+def test_clients_that_leave_do_not_fill_the_log(door: Door) -> None:
+    for mac in door.macs:
+        mac.behaviour, mac.pause = "stream", 1.0
+    asked = gateway.SAID_AN_HOUR + 10
+    for _ in range(asked):
+        connection, response = door.open("POST", CHAT, b"{}")
+        with contextlib.closing(connection):
+            assert response.read1(1000)
+    until("every request in the access log", lambda: len(door.log()) == asked)
+    assert door.errors().count("aborting with incomplete response") == gateway.SAID_AN_HOUR
+
+
 def test_http_1_and_2_answer(door: Door) -> None:
     for version in ("1.1", "2"):
         assert curl(door, f"--http{version}", "-d", "{}").stdout.endswith(f"{version} 200")

@@ -1,4 +1,4 @@
-"""A Mac that has no network for a minute, or no room on its disk: the others serve on, and it heals by itself."""
+"""A Mac that lacks its network for a minute, room on its disk, or the right time: the others serve on, and it heals."""
 
 from __future__ import annotations
 
@@ -78,3 +78,36 @@ def test_a_mac_without_room_on_its_disk(serves: None, mac: str, tmp_path: Path) 
         assert lost(seen) == []
         assert told["disk"].startswith("0 of ")
     wait_for("health on its own disk", well, 600)
+
+
+@contextmanager
+def wrong_clock(mac: str, seconds: int) -> Iterator[None]:
+    """The Mac starts with a clock that is so far ahead, or behind, and at the end again with this machine's."""
+    lab("power-off", mac)
+    lab("clock", mac, str(seconds))
+    lab("power-on", mac)
+    try:
+        yield
+    finally:
+        lab("power-off", mac)
+        (ROOT / ".lab/macs" / mac / "clock").unlink()
+        lab("power-on", mac)
+
+
+@pytest.mark.parametrize(("mac", "seconds"), [("beta", 3600), ("alpha", -3600)])
+def test_a_mac_whose_clock_is_wrong(serves: None, mac: str, seconds: int) -> None:
+    """It starts so, serves so, and its clock is put right while it serves."""
+    with wrong_clock(mac, seconds):
+        wait_for("health with a wrong clock", lambda: wrong_of(mac).keys() == {"clocks"}, 600)
+        with load(asking(["alpha", "beta", "gamma"], ("alpha", "beta"))) as seen:
+            during(seen, 60)
+            told = wrong_of(mac)
+            lab("clock", mac, "0")
+            wait_for("health after the clock was put right", well, 60)
+            during(seen, 30)
+        assert lost(seen) == []
+        assert told.keys() == {"clocks"}
+        away, _, words = told["clocks"].partition(" s ")
+        assert abs(int(away) - abs(seconds)) < 10
+        assert words == ("ahead of the others'" if seconds > 0 else "behind the others'")
+    wait_for("health with this machine's clock", well, 600)

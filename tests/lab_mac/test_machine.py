@@ -70,6 +70,25 @@ def test_a_killed_init_is_a_pulled_plug(macs: World) -> None:
     macs.ok("power-on", "m4")
 
 
+def test_a_clock_of_its_own(macs: World) -> None:
+    """Of what starts, and of what was running when the clock was set."""
+    macs.ok("clock", "m4", "3600")
+    macs.ok("reboot", "m4")
+    loop = 'while (1) { open F, ">new"; print F time; close F; rename "new", "told"; select undef, undef, undef, .1 }'
+    macs.mac("m4", f"perl -e '{loop}' >/dev/null 2>&1 &")
+
+    def ahead(seconds: int) -> bool:
+        told = macs.mac("m4", "date +%s; cat told").stdout.split()
+        return len(told) == 2 and all(abs(int(each) - time.time() - seconds) < 60 for each in told)
+
+    _wait(lambda: ahead(3600))
+    macs.ok("clock", "m4", "-3600")
+    _wait(lambda: ahead(-3600))
+    assert abs(int(macs.mac("m5", "date +%s").stdout) - time.time()) < 60
+    macs.ok("clock", "m4", "0")
+    _wait(lambda: ahead(0))
+
+
 def test_a_cut_cable_leaves_the_mac_running(macs: World) -> None:
     ping = ("client", "ping", "-c", "1", "-W", "1", "10.77.0.14")
     macs.ok(*ping)

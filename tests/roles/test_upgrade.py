@@ -265,6 +265,17 @@ def test_a_model_on_one_mac_is_away_for_about_as_long_as_it_took_to_start(
     assert "--data yes=1 says that this may be." in said
 
 
+def test_what_a_turn_may_not_try_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = '"context": 512, "replicas": {"min": 2, "max": 3},'
+    project.change("inventory/group_data/all.py", '"context": 512,', change)
+    macs = Macs(dict.fromkeys(NAMES, A1), python=dict.fromkeys(NAMES, "3.11.9"))
+    run(project, macs, monkeypatch)
+    assert turns(macs) == ["beta", "gamma", "alpha"]
+    assert "Copies of tiny come and go with requests" in capsys.readouterr().err
+
+
 def test_a_rollback_takes_back_where_the_last_upgrade_has_come_to(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,7 +90,14 @@ MAC_FAULTS = {
     "firewall": ({"filter": Filter(evaluated=True, lasting=True)}, "pf is off, so strangers reach every port"),
     "versions": ({"versions": {"python": "3.12.10", "ray": "2.59.0", "vllm": "0.27.1"}}, "beta: 3.12.10"),
     "disk": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=100 * GB, clock_epoch=1000)}, "1 of 100"),
-    "clocks": ({"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=GB, clock_epoch=1060)}, "within 60 s"),
+    "clocks, behind": (
+        {"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=GB, clock_epoch=940)},
+        "60 s behind the others'",
+    ),
+    "clocks": (
+        {"facts": replace(FACTS, disk_free_bytes=GB, disk_total_bytes=GB, clock_epoch=1060)},
+        "60 s ahead of the others'",
+    ),
 }
 
 

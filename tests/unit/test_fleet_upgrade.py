@@ -10,7 +10,19 @@ from test_fleet_plan import MEMORY, big, fleet_of
 from fleet.lockfile import LockedFile, LockedWheel
 from fleet.plan import Plan, make_plan
 from fleet.release import Release
-from fleet.upgrade import Change, Running, batches, change, differences, halved, interrupted, order, pace, packages
+from fleet.upgrade import (
+    Change,
+    Running,
+    batches,
+    change,
+    differences,
+    halved,
+    interrupted,
+    order,
+    pace,
+    packages,
+    scaled,
+)
 
 RAY = "io.raylab.ray"
 SUM = "a" * 64
@@ -107,6 +119,13 @@ def test_the_head_of_a_cluster_that_is_left_comes_after_the_new_one() -> None:
 )
 def test_what_one_of_two_clusters_may_lack(settings: dict[str, object], lacking: list[str]) -> None:
     assert halved(plan_of(settings)) == lacking
+
+
+@pytest.mark.parametrize(
+    ("replicas", "told"), [("all", []), (2, []), ({"min": 1, "max": 3}, ["m0"]), ({"min": 2, "max": 2}, [])]
+)
+def test_whose_copies_come_and_go(replicas: object, told: list[str]) -> None:
+    assert scaled(plan_of({"replicas": replicas})) == told
 
 
 def plan_of(*settings: dict[str, object]) -> Plan:
