@@ -13,6 +13,8 @@ lock.taken()
 
 steps.laid()
 
+if upgrade.at_once():
+    turn.forgotten()
 sides.absent(name="No Ray cluster that is coming")
 if "head" in host.groups:
     if sides.outgrown():

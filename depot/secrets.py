@@ -19,6 +19,7 @@ from depot.certificates import Authority, certificate_pair, is_current, leaf, ne
 DOOR_CA = "door-ca.pem"
 DOOR_CA_KEY = "door-ca-key.pem"
 DOOR = "door"
+RAY_TOKEN = "ray-token"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def fleet_secrets(folder: Path) -> Secrets:
     Raises OSError when the folder cannot be read or written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token = folder / "ray-token"
+    token = folder / RAY_TOKEN
     if not token.exists():
         write_secret(token, secrets.token_hex(32))
     names = ("store-ca.pem", "store-cert.pem", "store-key.pem")

@@ -95,7 +95,7 @@ def caddyfile(fleet: Fleet, mac: Mac, keys: Sequence[KeyHash], reads: Sequence[s
     `reads` are contents of further files that Caddy reads with it. A digest of them is part of what CONFIG_PATH
     answers: what is loaded is asked of Caddy itself.
     """
-    text = "\n".join([_options(fleet, mac), _door(fleet, keys), _ready(fleet, mac)])
+    text = "\n".join([_options(fleet, mac), _door(fleet, mac, keys), _ready(fleet, mac)])
     parts = [hashlib.sha256(part.encode()).digest() for part in (text, *reads)]
     return text.replace(_DIGEST, hashlib.sha256(b"".join(parts)).hexdigest()[:12])
 
@@ -152,12 +152,15 @@ def _options(fleet: Fleet, mac: Mac) -> str:
 """
 
 
-def _door(fleet: Fleet, keys: Sequence[KeyHash]) -> str:
+def _door(fleet: Fleet, mac: Mac, keys: Sequence[KeyHash]) -> str:
     scheme = "https" if is_encrypted(fleet) else "http"
     tls = f"tls {layout.DOOR_CERT} {layout.DOOR_KEY} {{\n\t\tprotocols tls1.2 tls1.3\n\t}}" if scheme == "https" else ""
+    # A Mac that serves only itself.
+    bind = f"bind {mac.node_ip}" if mac.is_loopback else ""
     accounts = "\n".join(f"\t\t\t{key.name} {key.hash}" for key in keys)
     return f"""\
 {scheme}://:{fleet.ports.door} {{
+	{bind}
 	{tls}
 	log {{
 		output file {layout.ACCESS_LOG} {{

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pyinfra.api.state import State
 
 LINES = 40
+# What `--data job=` takes beside the names of jobs.
+ENGINE = "engine"
+_NEWEST = 2
 
 
 def labels() -> tuple[str, ...]:
@@ -82,22 +85,53 @@ class LogTail(FactBase[list[str]]):
         return output
 
 
+class EngineTail(FactBase[list[str]]):
+    """The last lines of what engines, their replicas and Serve's controller wrote last on a Mac, below `folder`."""
+
+    def command(self, folder: str, lines: int) -> str:
+        """Ray names its files by process; the newest of each kind that are not empty. Never fails."""
+        kinds = "'serve/controller_*.log' 'serve/replica_model*.log' 'worker-*.out' 'worker-*.err'"
+        written = 'while read -r file; do [ ! -s "$file" ] || echo "$file"; done'
+        newest = f"ls -t $kind 2>/dev/null | {written} | head -n {_NEWEST}"
+        tails = f'while read -r file; do echo "== {folder}/$file"; tail -n {lines} "$file"; done'
+        return f"cd {shlex.quote(folder)} 2>/dev/null && for kind in {kinds}; do {newest} | {tails}; done; true"
+
+    @staticmethod
+    def default() -> list[str]:
+        """Nothing was written."""
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        """As printed."""
+        return output
+
+
+def engine_arguments() -> dict[str, Any]:
+    """For the fact EngineTail."""
+    return {"folder": f"{sides.now(host.name).temp_dir}/session_latest/logs", "lines": _lines()}
+
+
+def _lines() -> int:
+    return int(host.data.get("lines") or LINES)
+
+
 def log_arguments() -> dict[str, Any]:
     """For the fact LogTail: which logs of this Mac, and how many lines."""
     wanted = host.data.get("job")
     there = [label for label in labels() if label not in layout.NEXT_LABELS or everyone(Clusters)[host.name].next]
     chosen = [label for label in there if wanted in (None, label.rsplit(".", 1)[-1])]
-    return {"paths": tuple(map(layout.log_path, chosen)), "lines": int(host.data.get("lines") or LINES)}
+    return {"paths": tuple(map(layout.log_path, chosen)), "lines": _lines()}
 
 
 def logs() -> None:
-    """Print the end of the logs: of all jobs, or of `--data job=NAME`."""
+    """Print the end of the logs: of all jobs, of `--data job=NAME`, or of the engines, which are Ray's processes."""
     announce.for_the_fleet()
-    names = [label.rsplit(".", 1)[-1] for label in (*layout.NEXT_LABELS, *layout.LABELS)]
+    names = [ENGINE, *(label.rsplit(".", 1)[-1] for label in (*layout.NEXT_LABELS, *layout.LABELS))]
     if ((job := host.data.get("job")) and job not in names) or not str(host.data.get("lines") or LINES).isdigit():
         announce.say(f"error: --data job= takes one of {', '.join(names)}; --data lines= takes a number.")
         announce.end(2)
-    for name, lines in everyone(LogTail, log_arguments).items():
+    found = everyone(EngineTail, engine_arguments) if job == ENGINE else everyone(LogTail, log_arguments)
+    for name, lines in found.items():
         if lines:
             announce.say(f"[{name}]", *lines)
     announce.end()

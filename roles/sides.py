@@ -16,7 +16,7 @@ from fleet.settings import Fleet
 from fleet.sides import Course, Member
 from fleet.upgrade import packages, packages_of
 from macos.facts import Files
-from macos.facts.running import Clusters
+from macos.facts.running import Clusters, Joined, ServePort
 from macos.facts.running import Running as RunningFact
 from macos.facts.traces import Traces
 from macos.operations import files, launchd
@@ -111,9 +111,18 @@ def emptied() -> None:
 
 
 def outgrown() -> bool:
-    """Whether this Mac shall start with another Ray or Python the cluster that it has now."""
+    """Whether the cluster of this Mac shall begin anew: with another Ray or Python, or with Serve at another port."""
     mine = members().get(host.name, Member())
-    return bool(mine.cluster) and not sides.fits(mine, packages_of(the_release()))
+    fits = sides.fits(mine, packages_of(the_release()))
+    return bool(mine.cluster) and not (fits and not serve_moves())
+
+
+def serve_moves() -> int:
+    """Where Serve listens in the cluster that this run reaches, when no setting says that; 0 when it does not move."""
+    known = {table.serve_http for table in the_fleet().tables}
+    found = everyone(ServePort)
+    heads = [mac.name for mac in the_fleet().macs if everyone(Clusters).get(mac.name, Joined()).led_by(mac.node_ip)]
+    return next((found[name] for name in heads if found.get(name, 0) not in (0, *known)), 0)
 
 
 @deploy("The cluster of another Ray")

@@ -21,6 +21,7 @@ from macos.facts.report import MacReport
 from macos.facts.running import Generations, Kept, KeptJobs, Running, Tried
 from macos.operations import files, launchd, turn
 from macos.operations.files import TextFile
+from macos.operations.objects import folders_absent
 from macos.quiet import Commands, MacOperation, mac_operation
 from roles import announce, ray, serve, sides
 from roles.acting import fail, run, tell, until
@@ -61,6 +62,11 @@ def back(goes: bool) -> Commands:
 def restarted() -> Commands:
     """This Mac's Ray starts anew at once, and serves again. Always acts."""
     yield FunctionCommand(_restart, [], {})
+
+
+def forgotten() -> None:
+    """Nothing is kept to go back to: that would be what this Mac ran before something else than its last turn."""
+    folders_absent([layout.PREVIOUS], name="Nothing to go back to")
 
 
 @mac_operation("turn.opened")

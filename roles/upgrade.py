@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from pyinfra.context import host
 
+from depot.secrets import RAY_TOKEN
+from fleet import layout
 from fleet.rollback import number
 from fleet.serve import application_name
 from fleet.settings import Mac
 from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, scaled, start_told
+from macos.facts import Files
 from macos.facts.report import MacReport
 from macos.facts.running import Clusters, Starts, Turns
 from macos.facts.running import Running as RunningFact
@@ -62,7 +66,10 @@ def restarts_nobody() -> None:
     """
     rolling = [each for each in changes() if each.runs and each.restarts]
     between = sides.under_way()
-    if not (rolling or between) or host.data.get("at_once") or _said("cluster"):
+    if host.data.get("at_once") or _said("cluster"):
+        return
+    _serve_stays()
+    if not (rolling or between):
         return
     announce.say(*_lines(rolling))
     announce.say(
@@ -73,6 +80,11 @@ def restarts_nobody() -> None:
         "deploy/cluster.py --data at_once=1 does it on all of them together; nothing is served for some minutes.",
     )
     announce.end(2)
+
+
+def at_once() -> bool:
+    """Whether this run restarts Ray on Macs that serve, all together. No rollback takes that back."""
+    return bool(host.data.get("at_once")) and any(each.runs and each.restarts for each in changes())
 
 
 def announced() -> None:
@@ -88,6 +100,14 @@ def announced() -> None:
             f"{course.blocked}.",
             "deploy/cluster.py --data at_once=1 does it on all Macs together; nothing is served for some minutes.",
         )
+    if strangers := _strangers():
+        refuse(
+            f"{', '.join(strangers)} run with another token of Ray's than {the_fleet().secrets}/{RAY_TOKEN} is.",
+            "Copy that folder from the control machine that has set them up. If it is lost for good, deploy/cluster.py "
+            "--data at_once=1 gives all of them new secrets; nothing is served for some minutes, and clients need the "
+            "new CA and keys.",
+        )
+    _serve_stays()
     if not course.moving and (added := _added()):
         refuse(
             f"{', '.join(added)} would be new, and Ray is restarted on Macs that serve: first one, then the other.",
@@ -103,6 +123,29 @@ def announced() -> None:
             "and tries what is new when one comes."
         )
     agreed([*unserved(turns()), *_halved()])
+
+
+def _token() -> dict[str, Any]:
+    return {"paths": [layout.RAY_TOKEN]}
+
+
+def _strangers() -> list[str]:
+    """The Macs that serve with another token: one that has had its turn would not be let in."""
+    wanted = sha256(ray.secrets().ray_token.encode()).hexdigest()
+    found = {name: files[layout.RAY_TOKEN].sha256 for name, files in everyone(Files, _token).items() if files}
+    return [each.mac.name for each in changes() if each.runs and found.get(each.mac.name, wanted) != wanted]
+
+
+def _serve_stays() -> None:
+    """End the run when Serve would listen on another port, which it does not while its cluster lives."""
+    if not sides.serve_moves():
+        return
+    refuse(
+        f"Serve listens on port {sides.serve_moves()} as long as its Ray cluster lives, and the settings say "
+        f'"serve_http": {the_fleet().tables[0].serve_http}.',
+        f'Write "serve_http": {sides.serve_moves()} back; or deploy/cluster.py --data at_once=1 begins a new cluster, '
+        "and nothing is served for some minutes.",
+    )
 
 
 def _added() -> list[str]:

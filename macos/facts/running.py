@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from pyinfra.api.facts import FactBase
 
-from fleet.layout import NEXT_RAY_LABEL, PLISTS, PREVIOUS, RAY_LABEL, RELEASES, UPGRADE
+from fleet.layout import NEXT_RAY_LABEL, PLISTS, PREVIOUS, RAY_LABEL, RELEASES, SERVE_CONFIG, UPGRADE
 from fleet.rollback import Turned
 
 from .launchd import parse_print, plist_path
@@ -105,6 +105,10 @@ class Joined:
     kept: str = ""
     """Where it would be after going back to what it ran before its last turn."""
 
+    def led_by(self, address: str) -> bool:
+        """Whether the head of its cluster has this node IP."""
+        return self.cluster.rpartition(":")[0] == address
+
 
 class Clusters(FactBase[Joined]):
     """Which Ray clusters this Mac belongs to: as launchd has loaded the jobs, or else as their plists say."""
@@ -136,6 +140,24 @@ class Clusters(FactBase[Joined]):
 
 def _address(options: Mapping[str, str]) -> str:
     return options.get("address") or f"{options.get('node-ip-address', '')}:{options.get('port', '')}"
+
+
+class ServePort(FactBase[int]):
+    """The port that the Serve config on this Mac names; 0 without one. Serve keeps to it while its cluster lives."""
+
+    def command(self) -> str:
+        """The line below `http_options`. Never fails."""
+        return f"grep -A2 '^http_options:' {SERVE_CONFIG} 2>/dev/null; true"
+
+    @staticmethod
+    def default() -> int:
+        """There is none."""
+        return 0
+
+    def process(self, output: list[str]) -> int:
+        """Of the line `  port: 8000`."""
+        found = [line.split(":")[1] for line in output if line.strip().startswith("port:")]
+        return int(found[0]) if found else 0
 
 
 class KeptJobs(FactBase[list[str]]):
