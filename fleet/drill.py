@@ -27,6 +27,8 @@ class Turn:
     """What Ray called its node before: that one may look alive for a while."""
     began: float
     """On the clock of `time.monotonic`."""
+    restarts: bool = False
+    """Whether it was told to restart: not before its requests have ended."""
     seconds: dict[str, float] = field(default_factory=dict)
     console: tuple[str, ...] = ()
     """Who was logged in at its screen when it served again."""
@@ -117,6 +119,8 @@ def silent(fleet: Fleet, answer: Answer) -> str:
 def advice(turn: Turn) -> str:
     """What to do about a Mac that did not come back."""
     name = turn.mac.name
+    if not turn.restarts:
+        return f"{name} was not restarted, as its requests did not end: it serves on. Run the drill when it has fewer."
     wise = {
         SSH: (
             "look at its screen: FileVault, or an update, may wait there for somebody. If it is dark, hold its power "

@@ -184,20 +184,75 @@ def _always_on(placement: Placement, mac: Mac) -> bool:
     return placement.size == 1 and mac in placement.macs and placement.minimum == len(placement.copies)
 
 
+def due_on(plan: Plan, mac: Mac, cluster: Cluster) -> list[str]:
+    """The models that can be served with this Mac: a group needs all its Macs in the cluster, by id."""
+    return [
+        name
+        for name, placement in plan.placements.items()
+        if any(mac in copy and (len(copy) == 1 or _together(copy, cluster)) for copy in placement.copies)
+    ]
+
+
+def _together(copy: Iterable[Mac], cluster: Cluster) -> bool:
+    return all(mac.node_ip in cluster.nodes for mac in copy)
+
+
+def alone(plan: Plan, batch: Collection[Mac], clusters: Sequence[Cluster]) -> list[str]:
+    """What would be served by nobody while these Macs have their turn, and is now: models by id, and `entry`.
+
+    Without those that the plan has nowhere else, to which a person has agreed. `clusters` are all that the Macs are in.
+    """
+    agreed = interrupted(plan, [*batch])
+    served = {name: _places(clusters, application_name(each.model)) for name, each in plan.placements.items()}
+    touched = {
+        name: {mac.node_ip for copy in each.copies if set(copy) & set(batch) for mac in copy}
+        for name, each in plan.placements.items()
+    }
+    found = [name for name in served if name not in agreed and _only(served[name], touched[name])]
+    entries = _places(clusters, ENTRY)
+    others = len(plan.fleet.macs) > len(batch)
+    return [*found, *([ENTRY] if others and _only(entries, {mac.node_ip for mac in batch}) else [])]
+
+
+def _places(clusters: Iterable[Cluster], application: str) -> set[str]:
+    return {ip for cluster in clusters for ip in cluster.applications.get(application, Deployed()).places}
+
+
+def _only(places: set[str], touched: set[str]) -> bool:
+    return bool(places & touched) and not places - touched
+
+
+def new_copies(plan: Plan, cluster: Cluster) -> list[str]:
+    """The models that Serve has, and that shall have more copies, or copies elsewhere, by id.
+
+    Serve is told of them after the Macs' turns, in which they would be waited for.
+    """
+    found = []
+    for name, placement in plan.placements.items():
+        seen = cluster.applications.get(application_name(placement.model))
+        fixed = placement.size == 1 and placement.minimum == len(placement.copies)
+        if seen is None or not seen.target or not fixed:
+            continue
+        wanted = {mac.node_ip for mac in placement.macs}
+        found += [name] if len(wanted) > seen.target or (wanted - seen.places and seen.places - wanted) else []
+    return found
+
+
 def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[Lack]:
     """What this Mac lacks of what the plan wants on it.
 
-    Of copies that come and go with requests it need not have one, and of a group all must be there. The node that Ray
-    calls `gone` is the one of before a restart, which may look alive for a while.
+    Of copies that come and go with requests it need not have one, and of a group all copies must be there. The node
+    that Ray calls `gone` is the one of before a restart, which may look alive for a while.
     """
     if cluster.error:
         return [Lack("Ray nodes", cluster.error)]
     if cluster.ids.get(mac.node_ip, gone) == gone:
         return [Lack("Ray nodes", f"Ray has no node {mac.node_ip} yet")]
     lacking = []
-    for name, placement in plan.placements.items():
+    for name in due_on(plan, mac, cluster):
+        placement = plan.placements[name]
         seen = cluster.applications.get(application_name(placement.model), Deployed())
-        if placement.size > 1 and mac in placement.macs:
+        if placement.size > 1:
             there = seen.replicas >= placement.minimum
         else:
             there = mac.node_ip in seen.places or not _always_on(placement, mac)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
+from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
 POLL_S, SAY_EVERY_S = 2, 15
+# What comes of a Mac that cannot be asked now: its connection is gone, or this run holds it no more.
+UNREACHED = (PyinfraError, SSHException, OSError)
 SUDO: ConnectorArguments = {"_sudo": True}
 
 
@@ -65,5 +68,5 @@ def _objected(objection: Callable[[], str]) -> str:
     """What is objected; also when a Mac cannot be asked for it now."""
     try:
         return objection()
-    except PyinfraError as error:
+    except UNREACHED as error:
         return f"a Mac does not answer: {error}"

@@ -18,7 +18,7 @@ from macos.facts.running import Ongoing, Running
 from macos.operations import turn
 from macos.quiet import Commands, mac_operation
 from roles import announce, sides
-from roles.acting import run, tell, until
+from roles.acting import UNREACHED, fail, run, tell, until
 from roles.context import on, reached, the_fleet
 from roles.report import seen_by_head
 
@@ -44,7 +44,18 @@ def drained() -> Commands:
 
 
 def drain(state: State, host: Host) -> bool:
-    """As the operation `drained`, for those who do more in one: no door and no other Mac sends it anything any more."""
+    """As the operation `drained`, for those who do more in one: no door and no other Mac sends it anything any more.
+
+    When that fails, nothing was changed on it, and it gets requests again.
+    """
+    try:
+        return _drained(host) or (let_in(state, host) and False)
+    except UNREACHED as error:
+        let_in(state, host)
+        return fail(host, f"drains: {error}")
+
+
+def _drained(host: Host) -> bool:
     started = time.monotonic()
     if not run(host, turn.command("flag", layout.STATE)):
         return False

@@ -94,6 +94,7 @@ def _let_go(state: State, host: Host) -> bool:
     """A restart ends the hold on the Mac. It is what is timed."""
     lock.let_go(host)
     _turns[-1].began = time.monotonic()
+    _turns[-1].restarts = True
     return True
 
 

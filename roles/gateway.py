@@ -52,7 +52,7 @@ def door() -> None:
             _closed(layout.GATEWAY_CONFIG, config),
         ],
     )
-    _job()
+    _job(program)
     caddy.loaded(
         layout.GATEWAY_LABEL,
         f"http://{mac.node_ip}:{fleet.ports.door_ready}{gateway.CONFIG_PATH}",
@@ -63,10 +63,12 @@ def door() -> None:
     caddy.alone(program, name="No Caddy that nothing uses")
 
 
-def _job() -> None:
+def _job(program: str) -> None:
     """One door after the other where doors restart, as only another Caddy makes them: clients find one that is open."""
     restarting = [mac.name for mac in the_fleet().macs if _restarts(mac)]
-    if host.name not in restarting:
+    if host.name in restarting:
+        caddy.valid(program, layout.GATEWAY_CONFIG, layout.ACCOUNT, layout.HOME, name="The other Caddy starts")
+    else:
         launchd.job(layout.GATEWAY_LABEL, gateway_job(the_release()).plist, name=layout.GATEWAY_LABEL)
     for name in host.loop(restarting):  # type: ignore[no-untyped-call]
         if host.name == name:

@@ -10,6 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+import gevent
 from gevent.lock import RLock
 from paramiko import SSHException
 from pyinfra import logger
@@ -21,11 +22,11 @@ from depot.fanout.channel import ProcessChannel, SshChannel
 from fleet import layout
 from macos import lease
 from macos.connector import MacConnector
-from macos.facts.running import Clusters
+from macos.facts.running import Clusters, Running
 from macos.lease import Holder, Lease, Taken, hold_command
 from macos.quiet import Commands, mac_operation
-from roles import announce
-from roles.context import command, everyone, joined, the_fleet
+from roles import announce, sides
+from roles.context import command, everyone, joined, on, the_fleet
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -77,13 +78,23 @@ def _take_all() -> None:
     for mac in macs:
         _take(mac, "No Mac was touched.")
     # What this run is about to do was decided before it held them, and a person may have thought about it since.
-    decided = everyone(Clusters)
-    if moved := [mac.name for mac in macs if mac.name in _held and joined(mac) != decided.get(mac.name)]:
+    looks = {mac: gevent.spawn(_moved, mac) for mac in macs if mac.name in _held}
+    gevent.joinall(list(looks.values()), raise_error=True)
+    if moved := [mac.name for mac, look in looks.items() if look.value]:
         announce.say(
-            f"error: {', '.join(moved)} went over to another Ray cluster since this run looked. No Mac was touched.",
+            f"error: {', '.join(moved)}: another run has changed what runs there since this one looked. No Mac was "
+            "touched.",
             "Run it again: it looks anew.",
         )
         announce.end(STATUS)
+
+
+def _moved(mac: Host) -> bool:
+    """Whether the Mac is in another cluster, or runs something else, than what this run was decided by."""
+    clusters, runs = everyone(Clusters), everyone(Running, sides.running_arguments)
+    with on(mac):
+        now = mac.get_fact(Running, **sides.running_arguments())
+    return joined(mac) != clusters.get(mac.name) or now != runs.get(mac.name)
 
 
 def _take(mac: Host, otherwise: str) -> None:

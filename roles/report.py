@@ -7,8 +7,10 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.facts import FactBase
 from pyinfra.context import state
 
@@ -18,7 +20,11 @@ from fleet.names import host_names
 from fleet.ray import dashboard_url
 from fleet.seen import Cluster, Deployed
 from fleet.settings import Fleet
+from macos.connector import MacConnector, new_connection
 from roles.context import on, the_fleet, the_release, this_mac
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
 
 # Serve's words for the state of an application, and of a replica.
 UNHEALTHY, STOPPING = "UNHEALTHY", "STOPPING"
@@ -93,6 +99,7 @@ def _deployed(application: Mapping[str, Any], living: Set[str | None]) -> Deploy
         application["message"] or "",
         places=frozenset(each["ip"] for each in running if each.get("ip")),
         failing=frozenset((ip, pid) for ip, pid in application.get("failing", ())),
+        target=sum(about.get("target") or 0 for about in application["deployments"].values()),
     )
 
 
@@ -132,5 +139,21 @@ def seen_by_head(fleet: Fleet | None = None) -> Cluster:
     head = state.inventory.get_host(fleet.head.name)
     with on(head):
         arguments = {**report_arguments(), "dashboard": dashboard_url(fleet)}
-        report: Report = head.get_fact(NodeReport, **arguments)
+        report: Report = _anew(head, arguments) if _is_cut_off(head) else head.get_fact(NodeReport, **arguments)
     return report.cluster or NO_ANSWER
+
+
+def _is_cut_off(head: Host) -> bool:
+    """Whether this run has lost its connection to the head, which holds it no more and gets no command."""
+    return isinstance(head.connector, MacConnector) and head.connector.lease is not None and head.connector.lease.late
+
+
+def _anew(head: Host, arguments: Mapping[str, Any]) -> Report:
+    """The head may be there again. It is only looked at. Raises PyinfraError when it does not answer."""
+    fact = NodeReport()
+    command = StringCommand("sh", "-c", QuoteString(fact.command(**arguments)))
+    with new_connection(state, head) as connector:
+        done, output = connector.run_shell_command(command, print_output=False, print_input=False, _sudo=True)
+    if not done:
+        raise PyinfraError(f"{head.name} cannot be asked: {output.stderr}")
+    return fact.process(output.stdout_lines)

@@ -33,7 +33,7 @@ def announced() -> None:
 
 def rolled_back() -> None:
     """The Macs that the last upgrade has come to run again what they ran before it, in the order of their turns."""
-    upgrade.each(_parts(), lambda: turn.back(host.name in _going(), name=f"{host.name} goes back"))
+    upgrade.each(_parts(), lambda batch: turn.back(host.name in _going(), batch, name=f"{host.name} goes back"))
 
 
 def _parts() -> list[tuple[Mac, ...]]:

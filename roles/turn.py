@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from fleet import layout
 from fleet.health import Lack
 from fleet.settings import Fleet
 from fleet.sides import view
-from fleet.upgrade import always_on, missing_on, pace
+from fleet.upgrade import alone, always_on, due_on, missing_on, pace, scaled
 from macos.facts.report import MacReport
 from macos.facts.running import Generations, Kept, KeptJobs, Running, Tried
 from macos.operations import files, launchd, turn
@@ -24,7 +25,7 @@ from macos.operations.files import TextFile
 from macos.operations.objects import folders_absent
 from macos.quiet import Commands, MacOperation, mac_operation
 from roles import announce, ray, serve, sides
-from roles.acting import fail, run, tell, until
+from roles.acting import UNREACHED, fail, run, tell, until
 from roles.context import joined, on, the_fleet, the_release
 from roles.drain import drain, let_in
 from roles.report import seen_by_head
@@ -37,25 +38,29 @@ if TYPE_CHECKING:
 # Serve tries again at once. What has failed twice, and for so long, goes on failing, whatever the size of the model:
 # large ones take long to load, but they do not fail at it again and again.
 FAILING_S = 60
+# For how long to look again whether others serve, when it has drained.
+AGAIN_S = 60
+# What a model is answered for that no copy is loaded of.
+LOADING = "model_not_ready"
 
 
 @mac_operation("turn.taken")
-def taken(number: int) -> Commands:
+def taken(number: int, batch: Sequence[str]) -> Commands:
     """This Mac runs what the settings say, and serves; else it is back on what it ran before, and the run fails.
 
-    `number` is that of the upgrade, which a rollback goes by.
+    `number` is that of the upgrade, which a rollback goes by; `batch` are the Macs that have their turn at once.
     """
     changes = any(True for step in _steps() for _ in step())
     if not changes and not host.get_fact(MacReport).draining:
         host.noop("it runs what the settings say")
         return
-    yield FunctionCommand(_take, [changes, number], {})
+    yield FunctionCommand(_take, [changes, number, batch], {})
 
 
 @mac_operation("turn.back")
-def back(goes: bool) -> Commands:
+def back(goes: bool, batch: Sequence[str]) -> Commands:
     """This Mac runs again what it ran before its last turn; or, after a turn that was interrupted, what it has."""
-    yield FunctionCommand(_go_back if goes else _start_again, [], {})
+    yield FunctionCommand(_go_back if goes else _start_again, [batch] if goes else [], {})
 
 
 @mac_operation("turn.restarted", is_idempotent=False)
@@ -105,11 +110,10 @@ def _inner(operation: MacOperation) -> Callable[..., Commands]:
     return inner
 
 
-def _take(state: State, host: Host, changes: bool, number: int) -> bool:
+def _take(state: State, host: Host, changes: bool, number: int, batch: Sequence[str]) -> bool:
     """The whole turn. On failure the Mac is back on what it ran before, as far as that serves."""
     before = tried(host, models_of(host), patient=False)
-    if not drain(state, host):
-        let_in(state, host)
+    if not _empty(state, host, batch):
         return False
     loaded = _loaded(host)
     if changes and loaded and not run(host, _on_disk("keep", loaded, number)):
@@ -139,10 +143,35 @@ def _take(state: State, host: Host, changes: bool, number: int) -> bool:
     return _left_out(host, "does not serve as before either")
 
 
-def _go_back(state: State, host: Host) -> bool:
-    """The turn of a rollback."""
-    if not drain(state, host):
+def _empty(state: State, host: Host, batch: Sequence[str]) -> bool:
+    """It serves nobody any more, and others do; else nothing was changed."""
+    unserved = partial(_unserved, host, batch)
+    if until(host, unserved, PATIENCE_S, "waits for its turn") and drain(state, host):
+        # That may have taken long.
+        if until(host, unserved, AGAIN_S, "looks at the others again"):
+            return True
         let_in(state, host)
+    return fail(host, "nothing was changed on it")
+
+
+def _unserved(host: Host, batch: Sequence[str]) -> str:
+    """Who would be without an answer while these Macs have their turn, though the plan says otherwise; or nobody."""
+    fleet = the_fleet()
+    seen = [seen_by_head(fleet)]
+    if seen[0].error and host.name != fleet.head.name:
+        return f"the head's Ray does not answer: {seen[0].error}"
+    left = view(fleet, joined(host).cluster) if sides.crosses(host.name) else None
+    if left is not None:
+        # Its head may be gone for good.
+        with suppress(*UNREACHED):
+            seen.append(seen_by_head(left))
+    found = alone(announce.quiet_plan(), [fleet.mac(name) for name in batch], seen)
+    return f"no other Mac serves {', '.join(found)} at this moment" if found else ""
+
+
+def _go_back(state: State, host: Host, batch: Sequence[str]) -> bool:
+    """The turn of a rollback."""
+    if not _empty(state, host, batch):
         return False
     gone = _node(host, the_fleet())
     if _laid(host, "swap") and _open(state, host, gone):
@@ -154,7 +183,9 @@ def _start_again(state: State, host: Host) -> bool:
     """Its jobs are loaded as they stand on its disk, whenever the turn was interrupted."""
     jobs = [label for label in layout.CLUSTER_LABELS if label in layout.labels(the_fleet().mac(host.name).is_head)]
     gone, again = _node(host, the_fleet()), [partial(_inner(launchd.reload), label) for label in jobs]
-    if drain(state, host) and _done(host, again) and _open(state, host, gone):
+    if not drain(state, host):
+        return fail(host, "nothing was changed on it")
+    if _done(host, again) and _open(state, host, gone):
         return True
     return _left_out(host, "does not serve")
 
@@ -253,12 +284,16 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
 
     An older Mac need not be as fast as the others, and a fleet may have no others.
     """
-    models, before = models_of(host), before or {}
-    mine = tried(host, models, here=always_on(announce.quiet_plan(), the_fleet().mac(host.name)))
+    plan, mac, before = announce.quiet_plan(), the_fleet().mac(host.name), before or {}
+    models = due_on(plan, mac, seen_by_head(the_fleet()))
+    mine = tried(host, models, here=always_on(plan, mac))
     # At once: there may be fifty of them.
     others = [other for other in state.inventory.get_active_hosts() if other.name != host.name]
     theirs = [task.get() for task in [gevent.spawn(tried, other, models) for other in others]]
     for model in models:
+        if model in scaled(plan) and LOADING in mine[model].error:
+            tell(host, f"{model} has no copy that is loaded at this moment: not tried")
+            continue
         if mine[model].error:
             return fail(host, f"{model} does not answer on it: {mine[model].error}")
         elsewhere = [found[model].seconds for found in theirs if not found[model].error]

@@ -15,7 +15,19 @@ from fleet import layout
 from fleet.rollback import number
 from fleet.serve import application_name
 from fleet.settings import Mac
-from fleet.upgrade import Change, Running, batches, change, halved, interrupted, order, packages, scaled, start_told
+from fleet.upgrade import (
+    Change,
+    Running,
+    batches,
+    change,
+    halved,
+    interrupted,
+    new_copies,
+    order,
+    packages,
+    scaled,
+    start_told,
+)
 from macos.facts import Files
 from macos.facts.report import MacReport
 from macos.facts.running import Clusters, Starts, Turns
@@ -152,8 +164,10 @@ def _added() -> list[str]:
     """What Serve has not been told of yet, while Macs have their turns: it would be waited for on each of them."""
     if not turns():
         return []
-    known = seen_by_head().applications
+    seen = seen_by_head()
+    known = seen.applications
     models = [model.id for model in the_fleet().models if known and application_name(model) not in known]
+    models += [f"copies of {model}" for model in new_copies(announce.plan(), seen)]
     # One in the middle of its turn may have nothing of Ray at this moment.
     macs = [each.mac.name for each in changes() if not (everyone(Clusters)[each.mac.name].cluster or each.drains)]
     return [*models, *macs]
@@ -225,7 +239,7 @@ def rolled() -> None:
         ray.node()
         if "head" in host.groups and sides.course().moving:
             serve.kept()
-    each(turns(), lambda: turn.taken(_number(), name=f"Turn of {host.name}"))
+    each(turns(), lambda batch: turn.taken(_number(), batch, name=f"Turn of {host.name}"))
 
 
 @cache
@@ -250,11 +264,15 @@ def _comes(waiting: Collection[str]) -> None:
 
 
 def each(parts: Sequence[Sequence[Mac]], action: Any) -> None:  # noqa: ANN401
-    """Do it on the Macs of one part, then on those of the next; a Mac that fails is followed by no other."""
+    """Do it on the Macs of one part, then on those of the next; a Mac that fails is followed by no other.
+
+    `action` is given the names of the part's Macs.
+    """
     stop_at_the_first(name="One Mac after the other")
     for part in host.loop(list(parts)):  # type: ignore[no-untyped-call]
-        if host.name in {mac.name for mac in part}:
-            action()
+        batch = [mac.name for mac in part]
+        if host.name in batch:
+            action(batch)
         turn_over(name=f"Turn of {names(part)} is over")
 
 

@@ -335,7 +335,7 @@ def _tried(lines: Sequence[str]) -> Tried:
             body = line
     for said, code, _ in answers:
         if code != "200" or '"completion_tokens":0' in said.replace(" ", ""):
-            return Tried(0.0, f"HTTP {code}: {said[:300]}")
+            return Tried(0.0, f"HTTP {code}: {said[:600]}")
     if len(answers) < 2:
         return Tried(0.0, " ".join(lines)[:300] or "no answer")
     return Tried(min(float(seconds) for _, _, seconds in answers[1:]))

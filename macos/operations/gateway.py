@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.context import host
 
@@ -28,6 +29,14 @@ def kept(program: str, source: str) -> Commands:
         host.noop(f"{program} is there")
         return
     yield script_command(["files", "gateway"], [["kept", program, source]], [program])
+
+
+@mac_operation("gateway.valid", is_idempotent=False)
+def valid(program: str, config: str, account: str, home: str) -> Commands:
+    """`program` starts here, and takes the configuration; else its Mac fails, and no door is touched. Always acts."""
+    _folder(program)
+    as_account = ["sudo", "-u", account, "env", "-i", f"HOME={home}"]
+    yield StringCommand(*as_account, program, "validate", "--config", config, "--adapter", "caddyfile")
 
 
 @mac_operation("gateway.alone")

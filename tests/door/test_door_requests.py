@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
-from door_lab import ALPHA, BETA, CHAT, Door, curl, make, opened, until
+from door_lab import ALPHA, BETA, CADDY, CHAT, Door, curl, make, opened, until
 
 from fleet import gateway, layout
 
@@ -152,6 +154,25 @@ def test_a_client_that_goes_away_while_it_sends_harms_nobody(door: Door) -> None
     started = time.monotonic()
     assert {door.chat().by for _ in range(20)} == {ALPHA, BETA}
     assert time.monotonic() - started < gateway.FAIL_S
+
+
+def test_a_mac_that_serves_only_itself_opens_its_door_to_itself(door: Door) -> None:
+    """It has 127.77.0.11 here; a Mac has 127.0.0.1 and its address on the LAN."""
+    assert door.chat().status == 200
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((BETA, door.fleet.ports.door), timeout=5)
+
+
+def test_a_caddy_is_asked_whether_it_takes_the_configuration(door: Door) -> None:
+    """As macos.operations.gateway.valid does, before a door is touched."""
+    config = door.path(layout.GATEWAY_CONFIG)
+    command = [str(CADDY), "validate", "--config", str(config), "--adapter", "caddyfile"]
+    valid = partial(subprocess.run, command, env={"HOME": str(door.root)}, capture_output=True, text=True)
+    assert valid().returncode == 0, valid().stderr
+    config.write_text(config.read_text() + "nonsense {\n")
+    assert valid().returncode == 1
+    assert door.chat().status == 200
+    door.write()
 
 
 def test_a_client_that_says_nothing_is_closed(tmp_path: Path) -> None:

@@ -73,3 +73,20 @@ def test_what_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     mac = Mac("beta", [1])
     assert not drain.drain(None, mac)  # type: ignore[arg-type]
     assert "drains: not done after 0 s: 1 requests go on" in mac.said
+
+
+@pytest.mark.parametrize("error", [OSError("it is not held"), PyinfraError("no answer")])
+def test_when_it_cannot_be_drained_it_gets_requests_again(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The Mac that answers for a group has gone; or its own requests never end."""
+
+    def leads(name: str) -> list[object]:
+        raise error
+
+    monkeypatch.setattr(drain, "_leads", leads)
+    mac = Mac("beta", [0])
+    assert not drain.drain(None, mac)  # type: ignore[arg-type]
+    assert mac.ran == ["turn flag", "turn unflag"]
+    monkeypatch.setattr(drain, "_leads", lambda name: [])
+    monkeypatch.setattr(drain, "DRAIN_S", 0)
+    assert not drain.drain(None, Mac("beta", [1], mac.ran))  # type: ignore[arg-type]
+    assert mac.ran[-1] == "turn unflag"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from fleet_project import Project
@@ -58,11 +59,13 @@ class Fleet:
     root: Path
     runs: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def run(self, *options: str) -> subprocess.Popen[str]:
-        command = [str(Path(sys.executable).with_name("pyinfra")), "-y", "inventory/lab.py", "deploy.py", *options]
+    def run(self, *options: str, asks: IO[str] | None = None) -> subprocess.Popen[str]:
+        """`asks` is what the person types at pyinfra's questions; without it there are none."""
+        yes = [] if asks else ["-y"]
+        command = [str(Path(sys.executable).with_name("pyinfra")), *yes, "inventory/lab.py", "deploy.py", *options]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         run = subprocess.Popen(
-            command, cwd=self.root, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command, cwd=self.root, env=env, text=True, stdin=asks, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self.runs.append(run)
         return run
@@ -151,9 +154,31 @@ def test_what_was_decided_before_the_macs_went_elsewhere_is_not_done(fleet: Flee
     launchctl.write_text("#!/bin/sh\necho x >>looks\necho --address=10.77.0.11:$((6000 + $(wc -l <looks)))\n")
     launchctl.chmod(0o755)
     said = ended(fleet.run(), 3)
-    assert "beta went over to another Ray cluster since this run looked. No Mac was touched." in said
+    assert "beta: another run has changed what runs there since this one looked. No Mac was touched." in said
     assert not fleet.has("alpha", "begun")
     assert not fleet.has("alpha", "lock")
+
+
+def test_what_was_decided_before_another_run_restarted_the_macs_is_not_done(fleet: Fleet) -> None:
+    launchctl = fleet.root / "beta/bin/launchctl"
+    job = "x = {\\n\\tenvironment = {\\n\\t\\tRAYLAB_DIGEST => $(wc -l <looks)\\n\\t}\\n}\\n"
+    launchctl.write_text(f'#!/bin/sh\necho x >>looks\nprintf "{job}"\n')
+    launchctl.chmod(0o755)
+    said = ended(fleet.run(), 3)
+    assert "beta: another run has changed what runs there since this one looked. No Mac was touched." in said
+
+
+def test_who_is_asked_before_the_changes_is_not_asked_at_each_mac_that_fails(fleet: Fleet) -> None:
+    """What fails ends a roll, whoever presses enter."""
+    fails = "from roles import jobs\njobs.stop_at_the_first()\nserver.shell(commands=['test ! -e fails'])\n"
+    (fleet.root / "deploy.py").write_text(DEPLOY.replace("lock.taken()\n", f"lock.taken()\n{fails}"))
+    (fleet.root / "alpha/fails").touch()
+    (fleet.root / "enter").write_text("\n" * 9)
+    with (fleet.root / "enter").open() as enter:
+        said = ended(fleet.run(asks=enter), 1)
+    assert "Press enter" in said
+    assert "continue?" not in said
+    assert not fleet.has("beta", "begun")
 
 
 AGAIN = """

@@ -1,10 +1,15 @@
-"""The fact about several jobs at a glance."""
+"""The facts about several jobs at a glance, and about what engines wrote."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+from bsd_shell import BsdShell
 
 from macos.facts.jobs import JobTime, JobTimes, elapsed_seconds
+from roles.jobs import EngineTail
 
 PRINTED = """\
 ## io.raylab.store
@@ -42,3 +47,23 @@ def test_running_throttled_and_unknown_jobs() -> None:
 )
 def test_ps_tells_ages_in_its_own_way(etime: str, seconds: int) -> None:
     assert elapsed_seconds(etime) == seconds
+
+
+@pytest.fixture(params=["bash", "dash"])
+def mac(request: pytest.FixtureRequest, tmp_path: Path) -> BsdShell:
+    return BsdShell(request.param, tmp_path, ())
+
+
+def test_the_newest_that_engines_wrote_is_told_file_by_file(mac: BsdShell, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    (folder / "serve").mkdir(parents=True)
+    names = ["worker-1.err", "worker-2.err", "worker-3.err", "worker-4.err", "serve/replica_model_a.log", "raylet.err"]
+    for age, name in enumerate(reversed(names)):
+        (folder / name).write_text("" if name == "worker-1.err" else f"first of {name}\nlast of {name}\n")
+        os.utime(folder / name, (1000 + age, 1000 + age))
+    told = [
+        *[f"== {folder}/serve/replica_model_a.log", "last of serve/replica_model_a.log"],
+        *[f"== {folder}/worker-2.err", "last of worker-2.err", f"== {folder}/worker-3.err", "last of worker-3.err"],
+    ]
+    assert mac.fact(EngineTail, folder=str(folder), lines=1) == told
+    assert mac.fact(EngineTail, folder=f"{folder}/none", lines=1) == []

@@ -24,7 +24,7 @@ HEAD = {
             "model:tiny": {
                 "status": "UNHEALTHY",
                 "message": "one is missing",
-                "deployments": {"LLMServer:tiny": {"replicas": REPLICAS}},
+                "deployments": {"LLMServer:tiny": {"target": 2, "replicas": REPLICAS}},
             }
         },
         "error": "",
@@ -37,7 +37,7 @@ def test_the_head_s_report() -> None:
     assert report.versions == {"python": "3.12.11", "ray": "2.59.0", "vllm": "0.27.1"}
     assert report.cluster == Cluster(
         nodes={"10.77.0.11": {"mlx": 1.0}},
-        applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing")},
+        applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing", target=2)},
         ids={"10.77.0.11": "a1"},
     )
 

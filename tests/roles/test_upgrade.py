@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from depot.secrets import fleet_secrets
 from fleet import layout
-from roles import announce, context, rollback, sides, turn, upgrade
+from roles import announce, context, ray, rollback, sides, turn, upgrade
 
 NAMES = {"alpha": "@fake/alpha", "beta": "@fake/beta", "gamma": "@fake/gamma"}
 A1, A2, B2 = "10.77.0.11:6379", "10.77.0.11:6879", "10.77.0.12:6879"
@@ -54,6 +56,9 @@ class Macs:
     """The numbers of what each runs and keeps."""
     numbers: set[int] = field(default_factory=set)
     starts: list[str] = field(default_factory=list)
+    token: str = ""
+    """What sum Ray's token has on each."""
+    serve_port: int = 0
 
     def responses(self, name: str) -> dict[str, Any]:
         cluster, coming = self.clusters.get(name), self.coming.get(name)
@@ -66,6 +71,10 @@ class Macs:
             ],
             "/*/manifest.json": (RUNNING + manifest).splitlines() if cluster and name != self.stopped else ["## x"],
             STARTS: self.starts,
+            layout.RAY_TOKEN: [f"-rw-r----- root x 640 64 {layout.RAY_TOKEN}", f"{self.token}  {layout.RAY_TOKEN}"]
+            if self.token
+            else [],
+            "^http_options": [f"  port: {self.serve_port}"] if self.serve_port and name == "alpha" else [],
             layout.UPGRADE: self.numbers_of(name),
             "@@raylab": ["@@raylab memory", str(64 * 2**30), "@@raylab draining"]
             + ([layout.DRAINING] if name == self.draining else []),
@@ -100,7 +109,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     for kept in (announce._ended, announce._plans):
         kept.clear()
     upgrade._once.clear()
-    for cached in (sides.course, upgrade.changes, upgrade._number, rollback._going, rollback.announced):
+    for cached in (ray.secrets, sides.course, upgrade.changes, upgrade._number, rollback._going, rollback.announced):
         cached.cache_clear()
 
 
@@ -123,13 +132,13 @@ def run(
     )
     context.remember(fleet)
 
-    def take(state: State, host: Host, changes: bool, number: int) -> bool:
+    def take(state: State, host: Host, changes: bool, number: int, batch: list[str]) -> bool:
         macs.taken.append(host.name)
         macs.numbers.add(number)
         return host.name != NAMES.get(macs.fails)
 
     def gone(verb: str) -> Callable[[State, Host], bool]:
-        def go(state: State, host: Host) -> bool:
+        def go(state: State, host: Host, batch: object = None) -> bool:
             macs.taken.append(f"{host.name} {verb}")
             return True
 
@@ -263,6 +272,36 @@ def test_a_model_on_one_mac_is_away_for_about_as_long_as_it_took_to_start(
     assert "tiny is served by nobody else while @fake/" in said
     assert "has its turn: for about 42 s, which its engine took to start, and some time for Ray." in said
     assert "--data yes=1 says that this may be." in said
+
+
+def test_another_token_of_rays_is_refused_before_anything_is_touched(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    macs = Macs(dict.fromkeys(NAMES, A1), python=dict.fromkeys(NAMES, "3.11.9"), token="a" * 64)
+    with pytest.raises(SystemExit):
+        run(project, macs, monkeypatch)
+    assert macs.taken == []
+    said = capsys.readouterr().err
+    assert f"run with another token of Ray's than {project.root}/secrets/ray-token is." in said
+
+
+def test_the_token_of_this_control_machine_is_no_other_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = fleet_secrets(project.root / "secrets").ray_token
+    macs = Macs(dict.fromkeys(NAMES, A1), python=dict.fromkeys(NAMES, "3.11.9"))
+    macs.token = hashlib.sha256(token.encode()).hexdigest()
+    run(project, macs, monkeypatch)
+    assert turns(macs) == ["beta", "gamma", "alpha"]
+
+
+@pytest.mark.parametrize("deploy", [deploy, upgrade.restarts_nobody])
+def test_serve_keeps_to_its_port(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], deploy: Callable[[], None]
+) -> None:
+    macs = Macs(dict.fromkeys(NAMES, A1), python=dict.fromkeys(NAMES, "3.11.9"), serve_port=8100)
+    with pytest.raises(SystemExit):
+        run(project, macs, monkeypatch, deploy=deploy)
+    assert macs.taken == []
+    assert "Serve listens on port 8100 as long as its Ray cluster lives" in capsys.readouterr().err
 
 
 def test_what_a_turn_may_not_try_is_told(

@@ -10,14 +10,18 @@ from test_fleet_plan import MEMORY, big, fleet_of
 from fleet.lockfile import LockedFile, LockedWheel
 from fleet.plan import Plan, make_plan
 from fleet.release import Release
+from fleet.seen import Cluster, Deployed
 from fleet.upgrade import (
     Change,
     Running,
+    alone,
     batches,
     change,
     differences,
+    due_on,
     halved,
     interrupted,
+    new_copies,
     order,
     pace,
     packages,
@@ -149,6 +153,74 @@ def plan_of(*settings: dict[str, object]) -> Plan:
 def test_who_is_interrupted(settings: dict[str, object], batch: list[str], unserved: list[str]) -> None:
     plan = plan_of(settings)
     assert interrupted(plan, [plan.fleet.mac(name) for name in batch]) == unserved
+
+
+def serving(plan: Plan, model: str = "", entry: str = "", nodes: str = "", target: int = 0) -> Cluster:
+    """A cluster with copies of the model m0, and entries, on these Macs."""
+
+    def at(names: str) -> frozenset[str]:
+        return frozenset(plan.fleet.mac(name).node_ip for name in names.split())
+
+    found = {"model:m0": Deployed("RUNNING", places=at(model), target=target), "llm": Deployed(places=at(entry))}
+    return Cluster({ip: {} for ip in at(nodes)}, found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "entry", "unserved"),
+    [
+        ({"replicas": "all"}, "alpha beta gamma", "alpha beta", []),
+        # The others have not loaded it, or have failed since.
+        ({"replicas": "all"}, "alpha", "alpha beta", ["m0"]),
+        ({"replicas": "all"}, "alpha beta", "alpha", ["llm"]),
+        # Nobody has it now: nothing is taken away.
+        ({"replicas": "all"}, "", "alpha beta", []),
+        ({"replicas": "all"}, "beta", "beta", []),
+        # A person has agreed to that.
+        ({"replicas": 1}, "alpha", "alpha beta", []),
+    ],
+)
+def test_what_alpha_alone_serves_at_this_moment(
+    settings: dict[str, object], model: str, entry: str, unserved: list[str]
+) -> None:
+    plan = plan_of(settings)
+    assert alone(plan, [plan.fleet.mac("alpha")], [serving(plan, model, entry)]) == unserved
+
+
+def test_macs_in_the_other_cluster_serve_too() -> None:
+    plan = plan_of({"replicas": "all"})
+    alpha = [plan.fleet.mac("alpha")]
+    left, coming = serving(plan, "alpha", "alpha"), serving(plan, "beta gamma", "beta gamma")
+    assert alone(plan, alpha, [left]) == ["m0", "llm"]
+    assert alone(plan, alpha, [coming, left]) == []
+
+
+def test_a_group_is_due_when_all_its_macs_are_in_the_cluster() -> None:
+    plan = plan_of({"replicas": 1, "shape": 2, "engine": "mlx"})
+    [[one, other]] = plan.placements["m0"].copies
+    assert due_on(plan, one, serving(plan, nodes=one.name)) == []
+    assert due_on(plan, one, serving(plan, nodes=f"{one.name} {other.name}")) == ["m0"]
+    [third] = set(plan.fleet.macs) - {one, other}
+    assert due_on(plan, third, serving(plan, nodes="alpha beta gamma")) == []
+
+
+@pytest.mark.parametrize(
+    ("replicas", "places", "target", "new"),
+    [
+        ("all", "alpha beta gamma", 3, []),
+        ("all", "alpha beta", 2, ["m0"]),
+        # One that has failed is none that is new.
+        ("all", "alpha beta", 3, []),
+        (1, "alpha beta", 2, []),
+        (1, "gamma", 1, ["m0"]),
+        ({"min": 1, "max": 3}, "gamma", 1, []),
+        # Serve does not know it.
+        ("all", "", 0, []),
+    ],
+)
+def test_copies_that_serve_has_not_been_told_of(replicas: object, places: str, target: int, new: list[str]) -> None:
+    plan = plan_of({"replicas": replicas})
+    assert [mac.name for mac in plan.placements["m0"].macs][:1] == ["alpha"]
+    assert new_copies(plan, serving(plan, places, target=target)) == new
 
 
 @pytest.mark.parametrize(
