@@ -127,7 +127,7 @@ def advice(turn: Turn) -> str:
             "button for ten seconds and press it again"
         ),
         RAY: f"deploy/status.py --limit {name}, then deploy/logs.py --limit {name} --data job=ray",
-        GENERATION: "deploy/health.py says what is missing, deploy/logs.py --data job=serve why",
+        GENERATION: "deploy/health.py says what is missing, deploy/logs.py --data job=engine why",
     }
     return (
         f"{name} did not get to “{turn.missing}”, and no Mac after it was restarted: {wise[turn.missing]}. When it is "

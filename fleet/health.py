@@ -126,7 +126,7 @@ def cluster_checks(fleet: Fleet, plan: Plan, cluster: Cluster) -> Iterator[Check
     fix = "See deploy/status.py, then deploy/restart.py --limit NAME"
     yield Check("Ray nodes", "", not wrong, wrong or alive, fix)
     wrong = "; ".join(map(str, _unserved(fleet, plan, cluster, 0)))
-    yield Check("Serve", "", not wrong, wrong or _served(fleet, plan, cluster), "deploy/logs.py --data job=serve")
+    yield Check("Serve", "", not wrong, wrong or _served(fleet, plan, cluster), "deploy/logs.py --data job=engine")
 
 
 def lacks(fleet: Fleet, plan: Plan, cluster: Cluster, absent: frozenset[str] = frozenset()) -> list[Lack]:
@@ -272,7 +272,7 @@ def _generation(fleet: Fleet, mac: Mac, seen: MacHealth) -> Check:
         *(f"{model} generates nothing" for model in silent if model not in missing),
     ]
     found = "; ".join(wrong) or f"{len(fleet.models)} models answer, {answer.seconds:.1f} s"
-    return Check("generation", mac.name, not wrong, found, "deploy/logs.py --data job=serve")
+    return Check("generation", mac.name, not wrong, found, "deploy/logs.py --data job=engine")
 
 
 def _certificate(fleet: Fleet, mac: Mac, seen: MacHealth) -> Iterator[Check]:

@@ -137,7 +137,7 @@ def _take(state: State, host: Host, changes: bool, number: int, batch: Sequence[
     # What has failed is still said for a while.
     if back and _serves(host, old, gone, patient=True):
         fail(host, "serves again as before; the roll stops here, and the other Macs stay as they are")
-        fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=ray")
+        fail(host, f"for more of why: deploy/logs.py --limit {host.name} --data job=engine")
         let_in(state, host)
         return False
     return _left_out(host, "does not serve as before either")
@@ -198,7 +198,7 @@ def _restart(state: State, host: Host) -> bool:
 def _left_out(host: Host, why: str) -> bool:
     """Said of a Mac whose turn has ended badly."""
     fail(host, f"{why}; it gets no requests, and the others serve on")
-    return fail(host, f"see deploy/logs.py --limit {host.name} --data job=ray, mend it, and run the same command again")
+    return fail(host, f"see deploy/logs.py --limit {host.name} --data job=engine, mend it, and run the same command again")
 
 
 def _open(state: State, host: Host, gone: str = "") -> bool:
