@@ -198,7 +198,9 @@ def _restart(state: State, host: Host) -> bool:
 def _left_out(host: Host, why: str) -> bool:
     """Said of a Mac whose turn has ended badly."""
     fail(host, f"{why}; it gets no requests, and the others serve on")
-    return fail(host, f"see deploy/logs.py --limit {host.name} --data job=engine, mend it, and run the same command again")
+    return fail(
+        host, f"see deploy/logs.py --limit {host.name} --data job=engine, mend it, and run the same command again"
+    )
 
 
 def _open(state: State, host: Host, gone: str = "") -> bool:

@@ -110,7 +110,8 @@ def taken(desk: Desk, monkeypatch: pytest.MonkeyPatch, serves_on: set[int]) -> b
 
     monkeypatch.setattr(turn, "_serves", serves)
     monkeypatch.setattr(turn, "_gate", lambda host, before: True)
-    return turn._take(desk.state, desk.host, True, 1)
+    monkeypatch.setattr(turn, "_unserved", lambda host, batch: "")
+    return turn._take(desk.state, desk.host, True, 1, [desk.host.name])
 
 
 OVER = [

@@ -146,6 +146,8 @@ def test_the_table_and_what_to_do(plan: Plan) -> None:
     beta.console = ("admin",)
     assert table([beta])[1].endswith("188 s       admin")
     # Each step has advice of its own, which names the Mac.
-    told = {advice(Turn(gamma.mac, "", 0.0, dict.fromkeys(STEPS[:number], 1.0))) for number in range(len(STEPS))}
+    gamma.restarts = True
+    told = {advice(replace(gamma, seconds=dict.fromkeys(STEPS[:number], 1.0))) for number in range(len(STEPS))}
     assert len(told) == len(STEPS)
     assert all(line.startswith("gamma did not get to") for line in told)
+    assert advice(replace(gamma, restarts=False)).startswith("gamma was not restarted")
