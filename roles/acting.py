@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 POLL_S, SAY_EVERY_S = 2, 15
 # What comes of a Mac that cannot be asked now: its connection is gone, or this run holds it no more.
-UNREACHED = (PyinfraError, SSHException, OSError)
+UNREACHED = (PyinfraError, SSHException, OSError, EOFError)
 SUDO: ConnectorArguments = {"_sudo": True}
 
 

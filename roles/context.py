@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gevent
 from gevent.lock import RLock
 from pyinfra import logger
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_config, ctx_host, ctx_state, host, state
 
 from fleet import sides
 from macos.facts.running import Clusters, Joined
+from roles.acting import UNREACHED
 
 if TYPE_CHECKING:
     from pyinfra.api.facts import FactBase
@@ -110,7 +110,7 @@ def _ask(mac: Host, fact: type[FactBase[T]], arguments: dict[str, Any]) -> tuple
     with on(mac):
         try:
             return (mac.get_fact(fact, **arguments),)
-        except PyinfraError as error:
+        except UNREACHED as error:
             mac.log_styled(str(error), fg="red", log_func=logger.error)
             state.fail_hosts({mac})  # type: ignore[no-untyped-call]
             return None

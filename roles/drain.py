@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyinfra.api.command import FunctionCommand
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import host
 
 from fleet import layout
@@ -111,7 +110,7 @@ def _applications(name: str) -> Mapping[str, Deployed]:
     """What Serve has in the cluster that this Mac is in; nothing when that cannot be learned."""
     try:
         return seen_by_head(sides.now(name)).applications
-    except PyinfraError:
+    except UNREACHED:
         return {}
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import gevent
 from pyinfra.api.command import FunctionCommand, StringCommand
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import host, state
 
 from fleet import layout
@@ -212,7 +211,7 @@ def _node(host: Host, fleet: Fleet) -> str:
     """What Ray calls its node at this moment, which may look alive for a while after its end; empty without one."""
     try:
         return seen_by_head(fleet).ids.get(the_fleet().mac(host.name).node_ip, "")
-    except PyinfraError:
+    except UNREACHED:
         return ""
 
 
@@ -321,7 +320,7 @@ def tried(host: Host, models: Sequence[str], patient: bool = True, here: Sequenc
         url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
         try:
             found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient, here=here)
-        except PyinfraError:
+        except UNREACHED:
             found = {}
     return {model: found.get(model, Tried(0.0, "no answer")) for model in models}
 
