@@ -317,8 +317,8 @@ def tried(host: Host, models: Sequence[str], patient: bool = True, here: Sequenc
     For the models `here` no other Mac answers, whatever becomes of its own replicas when they are asked.
     """
     with on(host):
-        url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
         try:
+            url = f"http://{the_fleet().mac(host.name).node_ip}:{sides.now(host.name).ports.serve_http}/v1"
             found: dict[str, Tried] = host.get_fact(Generations, url=url, models=models, patient=patient, here=here)
         except UNREACHED:
             found = {}

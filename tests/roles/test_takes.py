@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,3 +119,15 @@ def test_only_a_copy_that_need_not_be_there_may_be_loading(
     monkeypatch.setattr(turn, "tried", lambda *_, **__: {"tiny": Tried(0.0, f'HTTP 503: {{"code": "{said}"}}')})
     monkeypatch.setattr(turn, "state", SimpleNamespace(inventory=SimpleNamespace(get_active_hosts=list)))
     assert turn._gate(beta.host) is passes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [EOFError(), PyinfraError("Over 0% of hosts failed")])
+def test_a_mac_that_cannot_be_asked_is_no_end_of_anothers_turn(
+    beta: Turn, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def now(name: str) -> Fleet:
+        raise error
+
+    monkeypatch.setattr(turn, "on", lambda _: nullcontext())
+    monkeypatch.setattr(sides, "now", now)
+    assert turn.tried(beta.host, ["tiny"]) == {"tiny": Tried(0.0, "no answer")}  # type: ignore[arg-type]
