@@ -12,6 +12,7 @@ from pyinfra.context import host
 
 from fleet import layout, sides
 from fleet.jobs import next_jobs
+from fleet.ports import APART
 from fleet.settings import Fleet
 from fleet.sides import Course, Member
 from fleet.upgrade import packages, packages_of
@@ -118,11 +119,12 @@ def outgrown() -> bool:
 
 
 def serve_moves() -> int:
-    """Where Serve listens in the cluster that this run reaches, when no setting says that; 0 when it does not move."""
+    """The setting `serve_http` of the cluster that this run reaches, when it is another one now; else 0."""
     known = {table.serve_http for table in the_fleet().tables}
     found = everyone(ServePort)
     heads = [mac.name for mac in the_fleet().macs if everyone(Clusters).get(mac.name, Joined()).led_by(mac.node_ip)]
-    return next((found[name] for name in heads if found.get(name, 0) not in (0, *known)), 0)
+    moved = next((found[name] for name in heads if found.get(name, 0) not in (0, *known)), 0)
+    return moved and moved - APART * (the_fleet().side - 1)
 
 
 @deploy("The cluster of another Ray")

@@ -152,11 +152,11 @@ def _serve_stays() -> None:
     """End the run when Serve would listen on another port, which it does not while its cluster lives."""
     if not sides.serve_moves():
         return
+    before, now = sides.serve_moves(), the_fleet().tables[0].serve_http
     refuse(
-        f"Serve listens on port {sides.serve_moves()} as long as its Ray cluster lives, and the settings say "
-        f'"serve_http": {the_fleet().tables[0].serve_http}.',
-        f'Write "serve_http": {sides.serve_moves()} back; or deploy/cluster.py --data at_once=1 begins a new cluster, '
-        "and nothing is served for some minutes.",
+        f'Serve keeps to its port as long as its Ray cluster lives: "serve_http" was {before}, and is {now} now.',
+        f"Write {before} again; or deploy/cluster.py --data at_once=1 begins a new cluster, and nothing is served for "
+        "some minutes.",
     )
 
 

@@ -301,7 +301,7 @@ def test_serve_keeps_to_its_port(
     with pytest.raises(SystemExit):
         run(project, macs, monkeypatch, deploy=deploy)
     assert macs.taken == []
-    assert "Serve listens on port 8100 as long as its Ray cluster lives" in capsys.readouterr().err
+    assert '"serve_http" was 8100, and is 8000 now.' in capsys.readouterr().err
 
 
 def test_what_a_turn_may_not_try_is_told(
