@@ -121,10 +121,13 @@ def outgrown() -> bool:
 def serve_moves() -> int:
     """The setting `serve_http` of the cluster that this run reaches, when it is another one now; else 0."""
     known = {table.serve_http for table in the_fleet().tables}
-    found = everyone(ServePort)
-    heads = [mac.name for mac in the_fleet().macs if everyone(Clusters).get(mac.name, Joined()).led_by(mac.node_ip)]
-    moved = next((found[name] for name in heads if found.get(name, 0) not in (0, *known)), 0)
-    return moved and moved - APART * (the_fleet().side - 1)
+    clusters, found = everyone(Clusters), everyone(ServePort)
+    for mac in the_fleet().macs:
+        joined, port = clusters.get(mac.name, Joined()), found.get(mac.name, 0)
+        # What another Mac has in that file is left over from when it was the head.
+        if joined.led_by(mac.node_ip) and port and port not in known:
+            return port - APART * (sides.side_of(the_fleet(), joined.cluster) == 2)
+    return 0
 
 
 @deploy("The cluster of another Ray")
