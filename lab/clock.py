@@ -34,7 +34,8 @@ def show(paths: MacPaths, root: Path) -> None:
         return
     for source, inside in ((paths.clock, CLOCK), (_library(), CLOCK_LIBRARY), (_preloaded(), "/etc/ld.so.preload")):
         target = root / inside.lstrip("/")
-        target.touch()
+        if not target.exists():
+            target.touch()
         ns.bind_read_only(str(source), target)
 
 
