@@ -321,4 +321,5 @@ def _clocks(macs: Mapping[str, MacHealth]) -> Iterator[Check]:
         found = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the others'"
         yield Check("clocks", name, False, found, fix)
     if not away:
-        yield Check("clocks", "", True, f"within {CLOCK_SKEW_SECONDS} s of each other")
+        skew = max(clocks.values()) - min(clocks.values())
+        yield Check("clocks", "", True, f"within {skew:.0f} s of each other")

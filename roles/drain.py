@@ -13,6 +13,7 @@ from fleet import layout
 from fleet.gateway import settle_seconds
 from fleet.seen import Deployed
 from fleet.serve import application_name
+from macos.facts import Files
 from macos.facts.running import Ongoing, Running
 from macos.operations import turn
 from macos.quiet import Commands, mac_operation
@@ -45,13 +46,23 @@ def drained() -> Commands:
 def drain(state: State, host: Host) -> bool:
     """As the operation `drained`, for those who do more in one: no door and no other Mac sends it anything any more.
 
-    When that fails, nothing was changed on it, and it gets requests again.
+    When that fails, nothing was changed on it, and it gets requests again; but for one whose turn was interrupted, of
+    which nobody knows whether it serves.
     """
+    before = flagged(host)
     try:
-        return _drained(host) or (let_in(state, host) and False)
+        done = _drained(host)
     except UNREACHED as error:
+        done = fail(host, f"drains: {error}")
+    if not (done or before):
         let_in(state, host)
-        return fail(host, f"drains: {error}")
+    return done
+
+
+def flagged(host: Host) -> bool:
+    """Whether the Mac drains already."""
+    with on(host):
+        return bool(host.get_fact(Files, paths=[layout.DRAINING]))
 
 
 def _drained(host: Host) -> bool:

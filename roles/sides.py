@@ -30,7 +30,7 @@ from roles.context import everyone, goes, joined, reached, the_fleet, the_releas
 
 def running_arguments() -> dict[str, Any]:
     """For the fact about what a Mac runs."""
-    return {"labels": list(ray.reads())}
+    return {"labels": [*([layout.STORE_LABEL] if this_mac().is_head else []), layout.RAY_LABEL]}
 
 
 def members() -> dict[str, Member]:

@@ -26,7 +26,7 @@ from macos.quiet import Commands, MacOperation, mac_operation
 from roles import announce, ray, serve, sides
 from roles.acting import UNREACHED, fail, run, tell, until
 from roles.context import joined, on, the_fleet, the_release
-from roles.drain import drain, let_in
+from roles.drain import drain, flagged, let_in
 from roles.report import seen_by_head
 from roles.serve import PATIENCE_S, Patience
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # large ones take long to load, but they do not fail at it again and again.
 FAILING_S = 60
 # For how long to look again whether others serve, when it has drained.
-AGAIN_S = 60
+AGAIN_S = 180
 # What a model is answered for that no copy is loaded of.
 LOADING = "model_not_ready"
 
@@ -144,13 +144,20 @@ def _take(state: State, host: Host, changes: bool, number: int, batch: Sequence[
 
 def _empty(state: State, host: Host, batch: Sequence[str]) -> bool:
     """It serves nobody any more, and others do; else nothing was changed."""
+    with on(host):
+        looks = not (host.data.get("alone") or flagged(host))
     unserved = partial(_unserved, host, batch)
-    if until(host, unserved, PATIENCE_S, "waits for its turn") and drain(state, host):
-        # That may have taken long.
-        if until(host, unserved, AGAIN_S, "looks at the others again"):
-            return True
+    if looks and not until(host, unserved, PATIENCE_S, "waits for its turn"):
+        return fail(
+            host, "nothing was changed on it; --data alone=1 waits for no other Mac, and requests may fail then"
+        )
+    if not drain(state, host):
+        return fail(host, "nothing was changed on it")
+    # That may have taken long.
+    if looks and not until(host, unserved, AGAIN_S, "looks at the others again"):
         let_in(state, host)
-    return fail(host, "nothing was changed on it")
+        return fail(host, "nothing was changed on it")
+    return True
 
 
 def _unserved(host: Host, batch: Sequence[str]) -> str:
@@ -286,7 +293,7 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
     An older Mac need not be as fast as the others, and a fleet may have no others.
     """
     plan, mac, before = announce.quiet_plan(), the_fleet().mac(host.name), before or {}
-    models = due_on(plan, mac, seen_by_head(the_fleet()))
+    models = _due(host)
     mine = tried(host, models, here=always_on(plan, mac))
     # At once: there may be fifty of them.
     others = [other for other in state.inventory.get_active_hosts() if other.name != host.name]
@@ -304,6 +311,15 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
             return fail(host, f"{model} has become slow: {told}")
         tell(host, f"{model} {told}")
     return True
+
+
+def _due(host: Host) -> list[str]:
+    """What the settings want to be served on it, without groups whose other Macs are elsewhere."""
+    try:
+        seen = seen_by_head(the_fleet())
+    except UNREACHED:
+        return models_of(host)
+    return models_of(host) if seen.error else due_on(announce.quiet_plan(), the_fleet().mac(host.name), seen)
 
 
 def models_of(host: Host) -> list[str]:

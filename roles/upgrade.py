@@ -96,7 +96,8 @@ def restarts_nobody() -> None:
 
 def at_once() -> bool:
     """Whether this run restarts Ray on Macs that serve, all together. No rollback takes that back."""
-    return bool(host.data.get("at_once")) and any(each.runs and each.restarts for each in changes())
+    restarts = any(each.runs and each.restarts for each in changes()) or sides.serve_moves()
+    return bool(host.data.get("at_once") and restarts)
 
 
 def announced() -> None:

@@ -45,6 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "settle_seconds", lambda fleet: 0)
     monkeypatch.setattr(drain, "_ongoing", lambda mac, application="": mac.look())
     monkeypatch.setattr(drain, "_leads", lambda name: [])
+    monkeypatch.setattr(drain, "flagged", lambda host: False)
     for module, name in ((drain, "FIGURES_S"), (drain, "IDLE_S"), (acting, "POLL_S"), (acting, "SAY_EVERY_S")):
         monkeypatch.setattr(module, name, 0)
 
@@ -90,3 +91,11 @@ def test_when_it_cannot_be_drained_it_gets_requests_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(drain, "DRAIN_S", 0)
     assert not drain.drain(None, Mac("beta", [1], mac.ran))  # type: ignore[arg-type]
     assert mac.ran[-1] == "turn unflag"
+
+
+def test_one_whose_turn_was_interrupted_is_not_let_in_untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "flagged", lambda host: True)
+    monkeypatch.setattr(drain, "DRAIN_S", 0)
+    mac = Mac("beta", [1])
+    assert not drain.drain(None, mac)  # type: ignore[arg-type]
+    assert "turn unflag" not in mac.ran

@@ -33,6 +33,8 @@ class Turn:
         self.done: list[str] = []
         self.serving: Serving = lambda _: "alpha beta gamma"
         self.drains_for = 30.0
+        self.flagged = False
+        self.data: dict[str, object] = {}
 
     def seen(self, _: Fleet) -> Cluster:
         names = self.serving(self.clock.seconds)
@@ -65,6 +67,9 @@ def beta(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Turn:
     for name in ("drain", "let_in"):
         monkeypatch.setattr(turn, name, getattr(made, name))
     monkeypatch.setattr(turn, "seen_by_head", made.seen)
+    monkeypatch.setattr(turn, "flagged", lambda _: made.flagged)
+    monkeypatch.setattr(turn, "on", lambda _: nullcontext())
+    monkeypatch.setattr(Beta, "data", made.data, raising=False)
     return made
 
 
@@ -92,6 +97,19 @@ def test_when_the_others_are_lost_while_it_drains_it_is_let_in_again(beta: Turn,
     assert not beta.begins()
     assert beta.done == ["drain", "let in"]
     assert beta.host.said[-1] == "nothing was changed on it"
+
+
+def test_one_whose_turn_was_interrupted_waits_for_nobody(beta: Turn) -> None:
+    """No door asks it: nothing is taken away."""
+    beta.serving, beta.flagged = lambda seconds: "beta", True
+    assert beta.begins()
+    assert beta.clock.seconds == beta.drains_for
+
+
+def test_a_person_may_say_that_the_others_are_not_waited_for(beta: Turn) -> None:
+    beta.serving = lambda seconds: "beta"
+    beta.data["alone"] = 1
+    assert beta.begins()
 
 
 def test_a_moment_without_the_head_is_no_reason(beta: Turn) -> None:
@@ -128,6 +146,5 @@ def test_a_mac_that_cannot_be_asked_is_no_end_of_anothers_turn(
     def now(name: str) -> Fleet:
         raise error
 
-    monkeypatch.setattr(turn, "on", lambda _: nullcontext())
     monkeypatch.setattr(sides, "now", now)
     assert turn.tried(beta.host, ["tiny"]) == {"tiny": Tried(0.0, "no answer")}  # type: ignore[arg-type]
