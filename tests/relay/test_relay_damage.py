@@ -51,7 +51,8 @@ def test_a_damaged_relay_is_passed_over_and_repaired(fleet: Fleet) -> None:
     assert load.is_whole_at(mac)
 
     relay.say("recheck", parcel=load.name)
-    assert relay.wait("holding")["have"] == load.size - PIECE
+    # It asks the seed for that piece at once, maybe before it tells what it holds.
+    assert relay.wait("holding")["have"] in (load.size - PIECE, load.size)
     relay.fetch(load, seed)
     assert relay.wait("whole")["received"] == load.size + PIECE
     assert load.is_whole_at(relay)
