@@ -90,7 +90,7 @@ assert loading.progress("m")
 head.process.kill()
 began = time.monotonic()
 loading.report("m", "y")
-print(loading.progress("m"), time.monotonic() - began)
+print(loading.progress("m"), time.monotonic() - began, flush=True)
 # Ray itself waits long for its head.
 import os
 os._exit(0)
