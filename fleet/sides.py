@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fleet.ports import APART
 from fleet.settings import Fleet, Mac
 from fleet.upgrade import packages_of
 
@@ -67,6 +68,20 @@ def now(fleet: Fleet, clusters: Mapping[str, str]) -> int:
     led = [cluster for cluster in joined if cluster.rpartition(":")[0] == fleet.head.node_ip]
     most = [cluster for cluster, _ in Counter(led or joined).most_common(1)]
     return side_of(fleet, own) or (side_of(fleet, most[0]) if most else 1)
+
+
+def former_serve_port(fleet: Fleet, clusters: Mapping[str, str], listens: Mapping[str, int]) -> int:
+    """The setting `serve_http` of the cluster that runs, when it is another one now; else 0.
+
+    Both by Mac: the cluster that it is in, and the port in the Serve config that it has.
+    """
+    known = {table.serve_http for table in fleet.tables}
+    for mac in fleet.macs:
+        cluster, port = clusters.get(mac.name, ""), listens.get(mac.name, 0)
+        # What another Mac than its head has in that file is left over from when it was one.
+        if cluster.rpartition(":")[0] == mac.node_ip and port and port not in known:
+            return port - APART * (side_of(fleet, cluster) == 2)
+    return 0
 
 
 def view(fleet: Fleet, cluster: str) -> Fleet | None:

@@ -198,7 +198,7 @@ def _together(copy: Iterable[Mac], cluster: Cluster) -> bool:
 
 
 def alone(plan: Plan, batch: Collection[Mac], clusters: Sequence[Cluster]) -> list[str]:
-    """What would be served by nobody while these Macs have their turn, and is now: models by id, and `entry`.
+    """What would be served by nobody while these Macs have their turn, and is now: models by id, and ENTRY.
 
     Without those that the plan has nowhere else, to which a person has agreed. `clusters` are all that the Macs are in.
     """

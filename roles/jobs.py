@@ -62,8 +62,21 @@ def _cells(job: JobTime) -> tuple[str, str, str, str, str]:
     return job.label, job.state or "not installed", str(job.pid or "-"), age, job.last_exit or "-"
 
 
-class LogTail(FactBase[list[str]]):
-    """The last lines of some log files, each under a line with its name."""
+class Tail(FactBase[list[str]]):
+    """The last lines of some files, each under a line with its name."""
+
+    @staticmethod
+    def default() -> list[str]:
+        """Nothing was written."""
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        """As printed."""
+        return output
+
+
+class LogTail(Tail):
+    """Of the logs of jobs."""
 
     def command(self, paths: tuple[str, ...], lines: int) -> str:
         """Never fails: a log that is not there says so. Without paths there is nothing to print."""
@@ -75,18 +88,9 @@ class LogTail(FactBase[list[str]]):
         )
         return f"{each}; true"
 
-    @staticmethod
-    def default() -> list[str]:
-        """Nothing was written."""
-        return []
 
-    def process(self, output: list[str]) -> list[str]:
-        """As printed."""
-        return output
-
-
-class EngineTail(FactBase[list[str]]):
-    """The last lines of what engines, their replicas and Serve's controller wrote last on a Mac, below `folder`."""
+class EngineTail(Tail):
+    """Of what engines, their replicas and Serve's controller wrote last on a Mac, below `folder`."""
 
     def command(self, folder: str, lines: int) -> str:
         """Ray names its files by process; the newest of each kind that are not empty. Never fails."""
@@ -95,15 +99,6 @@ class EngineTail(FactBase[list[str]]):
         newest = f"ls -t $kind 2>/dev/null | {written} | head -n {_NEWEST}"
         tails = f'while read -r file; do echo "== {folder}/$file"; tail -n {lines} "$file"; done'
         return f"cd {shlex.quote(folder)} 2>/dev/null && for kind in {kinds}; do {newest} | {tails}; done; true"
-
-    @staticmethod
-    def default() -> list[str]:
-        """Nothing was written."""
-        return []
-
-    def process(self, output: list[str]) -> list[str]:
-        """As printed."""
-        return output
 
 
 def engine_arguments() -> dict[str, Any]:

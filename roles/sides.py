@@ -12,12 +12,11 @@ from pyinfra.context import host
 
 from fleet import layout, sides
 from fleet.jobs import next_jobs
-from fleet.ports import APART
 from fleet.settings import Fleet
 from fleet.sides import Course, Member
 from fleet.upgrade import packages, packages_of
 from macos.facts import Files
-from macos.facts.running import Clusters, Joined, ServePort
+from macos.facts.running import Clusters, ServePort
 from macos.facts.running import Running as RunningFact
 from macos.facts.traces import Traces
 from macos.operations import files, launchd
@@ -120,14 +119,8 @@ def outgrown() -> bool:
 
 def serve_moves() -> int:
     """The setting `serve_http` of the cluster that this run reaches, when it is another one now; else 0."""
-    known = {table.serve_http for table in the_fleet().tables}
-    clusters, found = everyone(Clusters), everyone(ServePort)
-    for mac in the_fleet().macs:
-        joined, port = clusters.get(mac.name, Joined()), found.get(mac.name, 0)
-        # What another Mac has in that file is left over from when it was the head.
-        if joined.led_by(mac.node_ip) and port and port not in known:
-            return port - APART * (sides.side_of(the_fleet(), joined.cluster) == 2)
-    return 0
+    clusters = {name: joined.cluster for name, joined in everyone(Clusters).items()}
+    return sides.former_serve_port(the_fleet(), clusters, everyone(ServePort))
 
 
 @deploy("The cluster of another Ray")

@@ -105,10 +105,6 @@ class Joined:
     kept: str = ""
     """Where it would be after going back to what it ran before its last turn."""
 
-    def led_by(self, address: str) -> bool:
-        """Whether the head of its cluster has this node IP."""
-        return self.cluster.rpartition(":")[0] == address
-
 
 class Clusters(FactBase[Joined]):
     """Which Ray clusters this Mac belongs to: as launchd has loaded the jobs, or else as their plists say."""
