@@ -115,8 +115,11 @@ class Line:
         self._channel = channel
         self._heard = heard
         self._outgoing: queue.Queue[Message | None] = queue.Queue()
+
+    def start(self) -> None:
+        """Pass on what was sent so far, and begin to listen."""
         for work in (self._read, self._write):
-            threading.Thread(target=work, daemon=True, name=f"relay-{name}").start()
+            threading.Thread(target=work, daemon=True, name=f"relay-{self.name}").start()
 
     def send(self, message: Message) -> None:
         """Pass a message on, in order; lost when the line has ended."""

@@ -76,6 +76,7 @@ class Fanout:
         if any(parcel.private for parcel in self.parcels):
             pair = certificate_pair("raylab relay", [])
             tls = {"ca": pair.ca, "cert": pair.cert, "key": pair.key}
+        self._seed.start()
         members = [mac.member for mac in self.macs.values()]
         peers = sorted({address for member in members for address in (member.address, member.fast) if address})
         listen: Message = {"do": "listen", "secret": secret, "peers": peers, "tls": tls}
@@ -145,7 +146,9 @@ class Fanout:
             self._heard(name, {"is": "error", "error": f"the relay's agent does not start: {error}"})
             self._heard(name, None)
             return
+        # Before it is heard: an agent may end at once, and then its last words are asked for.
         mac.line = line
+        line.start()
         addresses = [address for address in (member.address, member.fast) if address]
         line.send({**listen, "addresses": addresses, "port": self._port})
         for parcel in self.parcels:

@@ -5,6 +5,7 @@ It refuses what it would not do, instead of answering as if it had not been aske
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, get_args
 
@@ -23,6 +24,8 @@ Answers = AsyncGenerator[Any, None]
 Request = Any
 # Tokens, more than any context has.
 _ANY_NUMBER = 2**31 - 1
+# How far from here vLLM's Ray executor looks for the port at which a group meets (_select_tcpstore_port).
+_MEETING = 100
 
 
 class LocalWeights(CallbackBase):  # type: ignore[misc]
@@ -51,6 +54,8 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
         folders = config.experimental_configs.get("adapters")
         if folders:
             self._set(_adapter_settings(folders), given)
+        elsewhere = config.get_or_create_callback().ctx.runtime_env["env_vars"]
+        elsewhere["VLLM_DP_MASTER_PORT"] = str(_free_port() - _MEETING)
         # vLLM's engine is a process of its own: nothing is known of it but the time it takes.
         with loading.reporting(config.model_id, "loading weights"):
             await super().start()
@@ -125,6 +130,13 @@ def _adapter_settings(folders: Mapping[str, str]) -> dict[str, Any]:
 
     modules = [LoRAModulePath(name=name, path=folder) for name, folder in folders.items()]
     return {**adapters.engine_settings(folders, get_args(MaxLoRARanks)), "lora_modules": modules}
+
+
+def _free_port() -> int:
+    """One that nobody on this Mac has. Left alone every group takes port 100: of two that start at once one fails."""
+    with socket.create_server(("", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _bundle(config: Any) -> Mapping[str, float]:  # noqa: ANN401

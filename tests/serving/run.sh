@@ -7,6 +7,7 @@ id=$(lab/release-id.sh)
 # pytest is not in a release: it stands beside it.
 [ -e .lab/pytest/pytest ] || .venv/bin/uv pip install -q --python 3.11 --target .lab/pytest pytest
 export RAYLAB_ENV="/opt/raylab/releases/$id/env" PYTHONPATH="serving:.:.lab/pytest" PYTHONDONTWRITEBYTECODE=1 RAY_AUTH_MODE=disabled
-exec unshare --mount sh -c 'mount -t tmpfs none /opt && mkdir /opt/raylab &&
+# Shared memory of its own, too: engines that a test ends leave theirs, under names that the next ones would take.
+exec unshare --mount sh -c 'mount -t tmpfs none /dev/shm && mount -t tmpfs none /opt && mkdir /opt/raylab &&
     mount --bind .lab/factory/opt/raylab /opt/raylab && exec "$RAYLAB_ENV/bin/python" -m pytest \
         -W ignore::DeprecationWarning "$@"' sh "${@:-tests/serving}"

@@ -1,4 +1,4 @@
-"""A model of vLLM over two Macs, each holding some of its layers, from Serve to the answer."""
+"""Models of vLLM over two Macs, each holding some of its layers, from Serve to the answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import httpx
 import mlx_cpu_platform
-from ingress_cluster import MACS, entry, model, serving, until
+import ray._private.state
+from ingress_cluster import MACS, entry, model, serving, status, until
 
+from fleet.applications import MODEL
 from lab.artifacts.model import write_model
 
 # What the lab gives its engines, and for the same reasons.
@@ -28,13 +30,25 @@ ENVIRONMENT = {
 }
 
 
+MODELS = ("tiny", "twin")
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("group")
     write_model(folder / "tiny")
     mlx_cpu_platform.install(folder)
-    config = {
-        "model_loading_config": {"model_id": "tiny", "model_source": str(folder / "tiny")},
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in ENVIRONMENT.items():
+            environment.setenv(name, value)
+        served = [model(_config(name, folder / "tiny")) for name in MODELS]
+        with serving([entry(*served), *served], folder) as url:
+            yield url
+
+
+def _config(name: str, weights: Path) -> dict[str, Any]:
+    return {
+        "model_loading_config": {"model_id": name, "model_source": str(weights)},
         # Not CPUs: only then does RayLLM take vLLM's Ray executor. See fleet/engines.py.
         "accelerator_config": {"kind": "tpu"},
         "server_cls": "raylab_serving.vllm:VllmServer",
@@ -51,16 +65,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "deployment_config": {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 4},
         "experimental_configs": {"macs": [{"raylab.io/mac": mac} for mac in MACS]},
     }
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
-        served = model(config)
-        with serving([entry(served), served], folder) as url:
-            yield url
 
 
-def test_each_mac_holds_some_layers_and_both_together_answer(url: str) -> None:
-    asked = {"model": "tiny", "prompt": "Ask a question", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
+@pytest.mark.parametrize("name", MODELS)
+def test_each_mac_holds_some_layers_and_both_together_answer(url: str, name: str) -> None:
+    asked = {"model": name, "prompt": "Ask a question", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
 
     def answer() -> dict[str, Any]:
         try:
@@ -71,3 +80,11 @@ def test_each_mac_holds_some_layers_and_both_together_answer(url: str) -> None:
         return response.json() if response.status_code == 200 else {}
 
     assert until(answer, 300)["usage"]["completion_tokens"] == 8
+
+
+def test_groups_that_start_at_once_on_the_same_macs_start_the_first_time(url: str) -> None:
+    until(lambda: all(status(f"{MODEL}{name}") == "RUNNING" for name in MODELS), 300)
+    # Those that failed are among them.
+    began = [actor["ActorClassName"] for actor in ray._private.state.actors().values()]
+    replicas = sorted(name for name in began if f":{MODEL}" in name)
+    assert replicas == [f"ServeReplica:{MODEL}{name}:VllmServer:{name}" for name in MODELS]
