@@ -41,6 +41,7 @@ def secret(path: str, content: str) -> TextFile:
 def store_files(libexec: str = layout.LIBEXEC, config: str = layout.STORE_CONFIG) -> list[TextFile]:
     """What the store reads."""
     return [
+        wrapper("raylab-trim", libexec),
         wrapper("raylab-store", libexec),
         TextFile(config, store_config(the_fleet()), group=layout.ACCOUNT, mode="0640"),
         secret(layout.STORE_CA, secrets().store_ca),
@@ -52,7 +53,8 @@ def store_files(libexec: str = layout.LIBEXEC, config: str = layout.STORE_CONFIG
 def node_files(libexec: str = layout.LIBEXEC) -> list[TextFile]:
     """What Ray's job reads."""
     token = secret(layout.RAY_TOKEN, secrets().ray_token)
-    return [wrapper("raylab-ray", libexec), wrapper("raylab_ray.py", libexec), token]
+    programs = [wrapper(name, libexec) for name in ("raylab-trim", "raylab-ray", "raylab_ray.py")]
+    return [*programs, token]
 
 
 def reads() -> dict[str, list[TextFile]]:

@@ -60,7 +60,7 @@ def config(path: str = layout.SERVE_CONFIG) -> TextFile:
 
 def programs(libexec: str = layout.LIBEXEC) -> list[TextFile]:
     """What Serve's job reads at its start."""
-    return [wrapper("raylab-serve", libexec), wrapper("raylab_serve.py", libexec)]
+    return [wrapper(name, libexec) for name in ("raylab-trim", "raylab-serve", "raylab_serve.py")]
 
 
 def missing(cluster: Cluster) -> list[Lack]:

@@ -13,6 +13,7 @@ from pyinfra.api.command import FunctionCommand, StringCommand
 from pyinfra.context import host, state
 
 from fleet import layout
+from fleet.applications import ENTRY
 from fleet.health import Lack
 from fleet.settings import Fleet
 from fleet.sides import view
@@ -172,7 +173,8 @@ def _unserved(host: Host, batch: Sequence[str]) -> str:
         with suppress(*UNREACHED):
             seen.append(seen_by_head(left))
     found = alone(announce.quiet_plan(), [fleet.mac(name) for name in batch], seen)
-    return f"no other Mac serves {', '.join(found)} at this moment" if found else ""
+    said = ["the endpoint" if name == ENTRY else name for name in found]
+    return f"no other Mac serves {' and '.join(said)} at this moment" if said else ""
 
 
 def _go_back(state: State, host: Host, batch: Sequence[str]) -> bool:

@@ -43,13 +43,17 @@ def test_an_edited_hosts_file_is_repaired_and_nothing_restarts(well: str) -> Non
     assert all_pids() == before
 
 
-def test_an_edited_plist_is_repaired_and_only_its_job_restarts(well: str) -> None:
+def test_an_edited_plist_is_repaired_and_only_its_job_restarts_with_its_large_log_put_aside(well: str) -> None:
     before = all_pids()
+    log = "/opt/raylab/log/serve.log"
+    on("alpha", f"head -c 11000000 /dev/zero >> {log}; echo last line >> {log}")
     path = "/Library/LaunchDaemons/io.raylab.serve.plist"
     on("alpha", f'sed -i "" s/serve.yaml/other.yaml/ {path}')
     assert list(changes()) == ["alpha"]
     pyinfra("deploy/cluster.py")
     assert "other.yaml" not in on("alpha", f"cat {path}")
+    assert "raylab-serve" in on("alpha", f"head -c 1000 {log}")
+    assert on("alpha", f"tail -n 1 {log}.0") == "last line\n"
     after = all_pids()
     assert after["alpha"]["io.raylab.serve"] != before["alpha"]["io.raylab.serve"]
     before["alpha"].pop("io.raylab.serve"), after["alpha"].pop("io.raylab.serve")

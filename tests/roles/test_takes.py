@@ -82,7 +82,7 @@ def test_it_waits_for_one_that_is_loading(beta: Turn) -> None:
     beta.serving = lambda seconds: "beta" if seconds < 500 else "beta gamma"
     assert beta.begins()
     assert beta.clock.seconds >= 500
-    assert any("no other Mac serves tiny, llm at this moment" in line for line in beta.host.said)
+    assert any("no other Mac serves tiny and the endpoint at this moment" in line for line in beta.host.said)
 
 
 def test_two_at_once_need_a_third(beta: Turn) -> None:
