@@ -96,13 +96,19 @@ def caddyfile(fleet: Fleet, mac: Mac, keys: Sequence[KeyHash], reads: Sequence[s
     answers: what is loaded is asked of Caddy itself.
     """
     text = "\n".join([_options(fleet, mac), _door(fleet, mac, keys), _ready(fleet, mac)])
-    parts = [hashlib.sha256(part.encode()).digest() for part in (text, *reads)]
-    return text.replace(_DIGEST, hashlib.sha256(b"".join(parts)).hexdigest()[:12])
+    files = b"".join(hashlib.sha256(part.encode()).digest() for part in reads)
+    digests = (hashlib.sha256(part).hexdigest()[:12] for part in (text.encode(), files))
+    return text.replace(_DIGEST, "-".join(digests))
 
 
 def digest(text: str) -> str:
-    """What CONFIG_PATH answers once this configuration is loaded."""
+    """What CONFIG_PATH answers once this configuration is loaded: that of the text, `-`, that of the further files."""
     return text.partition(f"respond {CONFIG_PATH} ")[2].split()[0]
+
+
+def same_settings(answer: str, text: str) -> bool:
+    """Whether what CONFIG_PATH answered is said of this configuration, whatever further files it was loaded with."""
+    return answer.partition("-")[0] == digest(text).partition("-")[0]
 
 
 _DIGEST = "@digest@"

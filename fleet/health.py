@@ -105,6 +105,8 @@ def evaluate(
             _disk(mac, seen),
             _memory(mac, seen),
             *_limit(plan, mac, seen),
+            _power(mac, seen),
+            _door(mac, seen),
             *_draining(mac, seen),
             *_firewall(fleet, mac, seen),
             _generation(fleet, mac, seen),
@@ -245,6 +247,21 @@ def _limit(plan: Plan, mac: Mac, seen: MacHealth) -> Iterator[Check]:
         found = seen.facts.wired_limit_mb
         said = f"the GPU may wire {found} MB, the plan wants {wanted}"
         yield Check("GPU limit", mac.name, found == wanted, said, "deploy/cluster.py sets it again")
+
+
+def _power(mac: Mac, seen: MacHealth) -> Check:
+    wrong = [
+        *([f"it sleeps after {seen.facts.sleep} minutes"] if seen.facts.sleep else []),
+        *(["it stays off after a power cut"] if seen.facts.autorestart == 0 else []),
+    ]
+    return Check("power", mac.name, not wrong, "; ".join(wrong) or "it never sleeps", "deploy/cluster.py sets it again")
+
+
+def _door(mac: Mac, seen: MacHealth) -> Check:
+    found = "has the keys and settings of the inventory"
+    if not seen.door_current:
+        found = "has other keys or settings than the inventory: it was away, or nobody has run it since"
+    return Check("door", mac.name, seen.door_current, found, "deploy/cluster.py")
 
 
 def _draining(mac: Mac, seen: MacHealth) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet.adapters import faults
 from fleet.errors import Code
-from fleet.manifest import lacking, read_manifest
+from fleet.manifest import read_manifest
 from fleet.origin import COMMIT, Folder, MacFolder, Origin, Repository, origin
 from fleet.settings import Stored
 from fleet.values import Report, nearest, shown
@@ -52,13 +52,11 @@ class Shelf:
             return known.weights if known else Weights()
         if source.path.is_dir():
             return _read(source, needed, report)
-        missing = lacking(self.depot, known.files) if known else []
-        if known and not missing:
+        # Its files are asked for when a Mac needs them.
+        if known:
             return known.weights
         fix = "Name the folder that holds the model's files, or a repository as hf:OWNER/NAME."
-        if missing:
-            fix = f"Put it back: of its files, the depot lacks {', '.join(file.path for file in missing)}."
-        elif ".lab" in source.path.parts:
+        if ".lab" in source.path.parts:
             fix = "Run `make lab`, which makes it."
         report(Code.SOURCE_MISSING, str(source), fix)
         return Weights()

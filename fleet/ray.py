@@ -18,7 +18,8 @@ MAC_LABEL = "raylab.io/mac"
 MLX = "mlx"
 # Beyond this size Ray on macOS refuses an object store unless told otherwise.
 _LARGE_STORE_MB = 2048
-_LOG_BYTES, _LOG_BACKUPS = 64 * MB, 4
+# Of each process.
+_LOG_BYTES, _LOG_BACKUPS = 16 * MB, 2
 # For how long they do: time to notice a head that is dead for good, and to make another Mac the head.
 _HEADLESS_S = 7 * 24 * 3600
 # What an answer may take that is not streamed: 100,000 tokens of a large model, at two a second, are 14 hours. A client

@@ -75,7 +75,7 @@ def _remembered() -> dict[str, dict[str, list[list[str]]]]:
 
 
 def _placed_path() -> Path:
-    return Path(the_fleet().depot) / "placed.json"
+    return the_fleet().secrets.expanduser() / "placed.json"
 
 
 def _write(path: Path, content: object) -> None:
@@ -136,12 +136,13 @@ def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
     Without that, a run with --limit would plan otherwise than a run without.
     """
     path = Path(the_fleet().depot) / "memory.json"
-    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    names = {mac.name for mac in the_fleet().macs}
-    now = {name: size for name, size in known.items() if name in names}
+    known: dict[str, dict[str, int]] = json.loads(path.read_text()) if path.exists() else {}
+    fleet = the_fleet()
+    before, names = known.get(fleet.name, {}), {mac.name for mac in fleet.macs}
+    now = {name: size for name, size in before.items() if name in names}
     now |= {name: seen.memory_bytes for name, seen in facts.items()}
-    if now != known:
-        _write(path, now)
+    if now != before:
+        _write(path, known | {fleet.name: now})
     return now
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,10 @@ _making = RLock()
 @deploy("Door")
 def door() -> None:
     """Caddy with this Mac's configuration. A new one is loaded while requests go on; nothing restarts for it."""
-    fleet, mac = the_fleet(), this_mac()
+    mac = this_mac()
     shown = certificate(mac)
     reads = [shown.cert, shown.key] if shown else []
-    with _making:
-        keys = key_hashes(secrets(), fleet.api_keys)
-    config = gateway.caddyfile(fleet, mac, keys, reads)
+    config = caddyfile(mac, reads)
     program = gateway.program(the_release())
     caddy.kept(program, f"{layout.env_dir(the_release().id)}/bin/caddy", name="Caddy")
     files.tree(
@@ -55,12 +54,35 @@ def door() -> None:
     _job(program)
     caddy.loaded(
         layout.GATEWAY_LABEL,
-        f"http://{mac.node_ip}:{fleet.ports.door_ready}{gateway.CONFIG_PATH}",
+        loaded_url(),
         gateway.digest(config),
         layout.log_path(layout.GATEWAY_LABEL),
         name="Configuration of the door",
     )
     caddy.alone(program, name="No Caddy that nothing uses")
+
+
+def caddyfile(mac: Mac, reads: Sequence[str] = ()) -> str:
+    """The configuration of a Mac's door; keys that do not exist yet are made."""
+    with _making:
+        keys = key_hashes(secrets(), the_fleet().api_keys)
+    return gateway.caddyfile(the_fleet(), mac, keys, reads)
+
+
+def loaded_url() -> str:
+    """Where this Mac's door says what it has loaded."""
+    return f"http://{this_mac().node_ip}:{the_fleet().ports.door_ready}{gateway.CONFIG_PATH}"
+
+
+def outdated(loaded: Mapping[str, str]) -> list[str]:
+    """The Macs whose door has loaded something else than the inventory says; `loaded` are their answers, by name.
+
+    None when the keys are not here: none are made for looking.
+    """
+    if not all(key_path(secrets(), name).exists() for name in the_fleet().api_keys):
+        return []
+    wanted = {name: caddyfile(the_fleet().mac(name)) for name in loaded}
+    return [name for name, answer in loaded.items() if answer and not gateway.same_settings(answer, wanted[name])]
 
 
 def _job(program: str) -> None:

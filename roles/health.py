@@ -18,14 +18,14 @@ from fleet.firewall import Filter
 from fleet.health import Check, evaluate
 from fleet.seen import Answer, Cluster, Job, MacHealth
 from fleet.settings import Fleet, Mac
-from macos.facts.gateway import Status
+from macos.facts.gateway import Answered, Status
 from macos.facts.jobs import JobTimes
 from macos.facts.pf import PacketFilter
 from macos.facts.report import MacReport
 from macos.facts.running import Generations, Tried
 from roles import announce, contents, sides, weights
 from roles.context import everyone, the_fleet, this_mac
-from roles.gateway import client_context, days_left, key_file, trusted
+from roles.gateway import client_context, days_left, key_file, loaded_url, outdated, trusted
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
 
@@ -70,6 +70,7 @@ def observe() -> dict[str, MacHealth]:
     reread = contents.reread() if host.data.get("deep") else {}
     filters = everyone(PacketFilter) if fleet.firewall else {}
     own, offered = everyone(Generations, _own), everyone(Status, _ready)
+    doors = outdated(everyone(Answered, _loaded))
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
     return {
@@ -83,6 +84,7 @@ def observe() -> dict[str, MacHealth]:
             answer=answers[name],
             own=_wrong(own.get(name, {}), offered.get(name, "000")),
             filter=filters.get(name, Filter()),
+            door_current=name not in doors,
             contents=reread.get(name, ()),
         )
         for name in facts
@@ -102,6 +104,10 @@ def _ready() -> dict[str, Any]:
     at, ports = this_mac().node_ip, sides.now(host.name).ports
     header = f"{gateway.UPSTREAM_HEADER}: {at}:{ports.serve_http}"
     return {"url": f"http://{at}:{ports.door_ready}{gateway.READY_PATH}", "header": header}
+
+
+def _loaded() -> dict[str, Any]:
+    return {"url": loaded_url()}
 
 
 def _wrong(own: Mapping[str, Tried], offered: str) -> dict[str, str]:

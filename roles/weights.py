@@ -11,7 +11,7 @@ from pyinfra.context import host, state
 from depot.errors import DepotError
 from depot.fanout.parcel import Item, Parcel
 from fleet.layout import model_dir
-from fleet.manifest import read_manifest
+from fleet.manifest import Manifest, read_manifest
 from fleet.settings import Mac, Stored
 from macos.facts.objects import Views
 from macos.operations import files, objects
@@ -22,6 +22,8 @@ from roles.context import everyone, the_fleet, this_mac
 from roles.sources import gathered
 
 MANIFEST = "manifest.json"
+
+_wanted: dict[str, bool] = {}
 
 
 @deploy("Weights")
@@ -43,11 +45,14 @@ def stored_on(mac: Mac) -> tuple[Stored, ...]:
 
 
 def _copied(stored: Stored) -> None:
-    manifest = gathered(stored).manifest
+    wanted = _is_wanted(stored)
+    manifest = gathered(stored).manifest if wanted else _known(stored)
+    assert manifest
     size = f"{len(manifest.files)} files, {manifest.size / 1e6:.1f} MB"
     files.tree([Directory(model_dir(stored.id)), Directory(stored.path)], name=f"Folder of {stored.id}")
-    relay.arrived(parcel(stored), name=f"Weights of {stored.id}: {size}")
-    objects.view(stored.path, _objects(stored), name=f"Files of {stored.id} by name")
+    if wanted:
+        relay.arrived(parcel(stored), name=f"Weights of {stored.id}: {size}")
+    objects.view(stored.path, {file.path: file.sha256 for file in manifest.files}, name=f"Files of {stored.id} by name")
     files.tree(files=[TextFile(f"{stored.path}/{MANIFEST}", manifest.text())], name=f"Manifest of {stored.id}")
 
 
@@ -55,9 +60,21 @@ def parcel(stored: Stored) -> Parcel:
     """The weights of a model, or of an adapter, for those Macs of this run that may run it."""
     found = gathered(stored)
     items = tuple(Item(file.path, file.sha256, file.size, found.files[file.path]) for file in found.manifest.files)
+    return Parcel(f"weights of {stored.id}", _once(items), _keepers(stored), found.private)
+
+
+def _keepers(stored: Stored) -> tuple[str, ...]:
+    """The Macs of this run that keep it."""
     reached = [the_fleet().mac(mac.name) for mac in state.inventory.get_active_hosts()]
-    macs = tuple(mac.name for mac in reached if stored in stored_on(mac))
-    return Parcel(f"weights of {stored.id}", _once(items), macs, found.private)
+    return tuple(mac.name for mac in reached if stored in stored_on(mac))
+
+
+def _is_wanted(stored: Stored) -> bool:
+    """Whether some Mac of this run lacks some of it; else nobody needs the files, which may be gone from here."""
+    if stored.path not in _wanted:
+        there = whole(stored)
+        _wanted[stored.path] = relay.deep() or not all(there.get(name) for name in _keepers(stored))
+    return _wanted[stored.path]
 
 
 def _once(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -65,18 +82,20 @@ def _once(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple({item.sha256: item for item in items}.values())
 
 
-def _objects(stored: Stored) -> dict[str, str]:
-    return {file.path: file.sha256 for file in gathered(stored).manifest.files}
-
-
 def whole(stored: Stored) -> dict[str, bool]:
     """By Mac: whether it has every file. Fetches nothing: a fleet that serves a model knows it."""
-    known = read_manifest(the_fleet().depot, stored.source, stored.revision)
-    if known is None or known.revision != stored.weights.revision:
+    known = _known(stored)
+    if known is None:
         return {}
     wanted = {file.path: file.sha256 for file in known.files}
     found = everyone(Views, partial(_view_arguments, stored.path, tuple(wanted.items())))
     return {name: len(right) == len(wanted) for name, right in found.items()}
+
+
+def _known(stored: Stored) -> Manifest | None:
+    """What the depot knows of it; None when it is another revision."""
+    known = read_manifest(the_fleet().depot, stored.source, stored.revision)
+    return known if known and known.revision == stored.weights.revision else None
 
 
 def _view_arguments(directory: str, objects: tuple[tuple[str, str], ...]) -> dict[str, Any]:

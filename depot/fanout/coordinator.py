@@ -108,7 +108,7 @@ class Fanout:
         self._tell_all({"do": "stats"})
         lines = 1 + sum(1 for mac in self.macs.values() if mac.line and not mac.failed)
         with self._changed:
-            self._changed.wait_for(lambda: len(self.stats) >= lines, timeout=2)
+            self._changed.wait_for(lambda: len(self.stats) >= lines, timeout=10)
         self._finished.set()
         self._show(self, False)
         for line in self._lines():
@@ -271,7 +271,7 @@ class Fanout:
             self._plan_first(now)
             return
         for mac in self.macs.values():
-            if mac.failed or not mac.unfinished():
+            if mac.failed or (mac.ready(self.parcels) and not mac.unfinished()):
                 continue
             quiet = now - mac.heard_at
             if quiet > GONE_S:
@@ -391,7 +391,7 @@ class Fanout:
             self._mending.discard((name, parcel))
 
     def _being_mended(self, parcel: str) -> bool:
-        return any(held == parcel and not self.macs[name].failed for name, held in self._mending)
+        return any(held == parcel and not self.macs[name].failed for name, held in list(self._mending))
 
     def _settled(self, name: str, parcel: str) -> bool:
         mac = self.macs[name]

@@ -248,7 +248,7 @@ class Agent:
     def _announce(self) -> None:
         """Says of each parcel, once, that it is whole."""
         with self._news:
-            for parcel in self._parcels.values():
+            for parcel in list(self._parcels.values()):
                 if parcel.wanted and parcel.examined and not parcel.failure and parcel.whole:
                     parcel.wanted = False
                     seconds = round(time.monotonic() - parcel.began, 3)

@@ -14,7 +14,7 @@ from .wire import Address, Tls, authorization, named, nearest
 # Seconds: for a connection to stand and be answered; until a read without data returns; for an upstream's status.
 CONNECT_S = 2.0
 TICK_S = 0.25
-STATUS_S = 0.7
+STATUS_S = 2.0
 # Bytes that must be there before a read returns: with fewer, waking up costs more than copying. Darwin's
 # receive buffer begins with 128 KiB, of which this must leave some.
 LOW_WATER = (64 if sys.platform == "darwin" else 128) * 1024

@@ -15,6 +15,8 @@ from fanout_lab import NAMESPACE, Lab
 @pytest.fixture(scope="session")
 def network() -> Iterator[str]:
     """A loopback of its own, slow enough that a transfer can be disturbed."""
+    # That of a run that was killed.
+    subprocess.run(["ip", "netns", "del", NAMESPACE], check=False, capture_output=True)
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     try:
         subprocess.run(["ip", "-n", NAMESPACE, "link", "set", "lo", "up"], check=True)

@@ -121,6 +121,15 @@ def test_a_frozen_mac_is_passed_by_and_named(lab: Lab, monkeypatch: pytest.Monke
     assert set(found.values()) == {""}
 
 
+def test_a_mac_that_never_says_a_word_is_passed_by_and_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depot.fanout.coordinator.GONE_S", 8.0)
+    parcel = Parcel("weights", (lab.item("model", MIB),), MACS)
+    mute = (sys.executable, "-c", "import sys; sys.stdin.read()")
+    found = results(lab.fanout([parcel], [lab.member("mac1"), lab.member("mac2", mute), lab.member("mac3")]), parcel)
+    assert "it stopped answering" in found.pop("mac2")
+    assert set(found.values()) == {""}
+
+
 def test_a_mac_that_thaws_gets_everything(lab: Lab) -> None:
     parcel = Parcel("weights", (lab.item("model", 40 * MIB),), MACS)
     fanout = lab.fanout([parcel], [lab.member(name) for name in MACS])

@@ -15,6 +15,9 @@ from fleet import layout
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[str]:
     """Three simulated Macs, converged; the value is what the converge printed."""
+    if not os.environ.get("RAYLAB_KEEP"):
+        lab("down")
+        lab("wipe", *ADDRESSES)
     lab("up")
     done = pyinfra("deploy/cluster.py")
     yield done.stdout + done.stderr

@@ -47,7 +47,7 @@ def run(*command: str, timeout: float = 600, check: bool = True) -> subprocess.C
 
 def pyinfra(*arguments: str, check: bool = True, inventory: str = INVENTORY) -> subprocess.CompletedProcess[str]:
     """`pyinfra INVENTORY …`; options of pyinfra's may stand among the arguments."""
-    return run(str(BIN / "pyinfra"), "-y", inventory, *arguments, check=check, timeout=900)
+    return run(str(BIN / "pyinfra"), "-y", inventory, *arguments, check=check, timeout=1800)
 
 
 def copied(name: str) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
 from collections.abc import Iterator
 
 import pytest
 from harness import lab, on
 from weights_lab import (
+    HOME,
     MIB,
     SIZE,
     delivered,
@@ -69,6 +71,18 @@ def test_a_mac_that_is_added_gets_the_weights_from_the_others(empty: dict[str, s
     assert sums("gamma") == empty
     assert run.sent == 0
     assert run.received("gamma") >= PADDED_MB
+
+
+def test_the_folder_may_go_from_the_control_machine_once_every_mac_has_it(empty: dict[str, str]) -> None:
+    path = inventory("alpha", "beta")
+    assert deploy(path).status == 0
+    shutil.rmtree(HOME / "models/padded")
+    run = deploy(path)
+    assert run.status == 0, run.output
+    forget("beta")
+    run = deploy(path)
+    assert run.status == 2
+    assert "Put the folder back. No Mac was touched." in run.output
 
 
 @pytest.mark.long

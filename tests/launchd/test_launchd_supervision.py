@@ -105,7 +105,7 @@ def test_process_group(shared: Launchd, label: str, folder: Path, abandon: bool)
     if not abandon:
         wait_for(lambda: not shared.process_state(member), "the group's other process ended and was reaped")
     assert bool(shared.process_state(member)) == abandon
-    assert shared.process_state(escaped) == "S"
+    wait_for(lambda: shared.process_state(escaped) == "S", "the second child sleeps")
     survivors = [escaped, member] if abandon else [escaped]
     shared.load(f"{label}.end", ["/bin/kill", *survivors], RunAtLoad=True)
     wait_for(lambda: not any(map(shared.process_state, survivors)), "PID 1 reaps orphans")

@@ -10,7 +10,7 @@ import pytest
 from relay_fleet import HOST, HOSTS, Fleet, Lan
 
 # Slow enough that a transfer of some MiB can be disturbed.
-RATE = "100mbit"
+RATE = "50mbit"
 SWITCH = "relay-tsw"
 
 
@@ -23,6 +23,9 @@ def ip(*arguments: str) -> None:
 def slow_network() -> Iterator[None]:
     """A switch, and hosts with RATE each way."""
     made = [SWITCH]
+    for left in (SWITCH, *map(HOST.format, range(HOSTS))):
+        # Those of a run that was killed.
+        subprocess.run(["ip", "netns", "del", left], check=False, capture_output=True)
     ip("netns", "add", SWITCH)
     try:
         ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")

@@ -65,7 +65,7 @@ def test_one_goes_silent_and_the_others_go_on(lan: Lan, load: Load, number: sign
     for mac in (first, third, fourth):
         mac.wait("whole")
         assert load.is_whole_at(mac)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     assert fourth.heard("progress")[-1]["from"] in (f"{third.address}:{third.port}", None)
     assert seed.stats()["sent"] <= 1.25 * load.size
 

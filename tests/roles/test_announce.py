@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.macfacts import MacFacts
 from fleet.plan import make_plan
 from fleet.settings import GB, Fleet, Mac, Model
 from roles import announce, context
@@ -19,7 +20,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Two Macs and a model, whose depot does not exist yet."""
     macs = (Mac("alpha", "head", "10.77.0.11"), Mac("beta", "worker", "10.77.0.12"))
     model = Model(id="m", source=None, memory_gb=8, replicas=1)
-    made = Fleet(macs=macs, name="lab", depot=tmp_path / "depot", models=(model,))
+    made = Fleet(macs=macs, name="lab", depot=tmp_path / "depot", secrets=tmp_path / "secrets", models=(model,))
     before = list(context._fleets)
     context.remember(made)
     yield made
@@ -41,9 +42,20 @@ def test_where_models_are_is_remembered_for_each_fleet(fleet: Fleet) -> None:
 
 def test_what_is_known_already_is_not_written_again(fleet: Fleet) -> None:
     announce.remember(make_plan(fleet, {}))
-    path = fleet.depot / "placed.json"
+    path = fleet.secrets / "placed.json"
     path.write_text(json.dumps(json.loads(path.read_text())))
     before = path.read_text()
     announce.remember(make_plan(fleet, {}))
     assert path.read_text() == before
-    assert [each.name for each in fleet.depot.iterdir()] == ["placed.json"]
+    assert [each.name for each in path.parent.iterdir()] == ["placed.json"]
+
+
+def test_the_memory_of_macs_that_a_run_leaves_out_is_known_from_one_before_each_fleet_its_own(fleet: Fleet) -> None:
+    seen = {name: MacFacts.parse(f"@@raylab memory\n{size * GB}") for name, size in (("alpha", 64), ("beta", 32))}
+    announce.remembered_memory(seen)
+    context.remember(replace(fleet, name="studio"))
+    assert announce.remembered_memory({"alpha": seen["beta"]}) == {"alpha": 32 * GB}
+    context.remember(fleet)
+    assert announce.remembered_memory({"beta": seen["beta"]}) == {"alpha": 64 * GB, "beta": 32 * GB}
+    context.remember(replace(fleet, macs=fleet.macs[:1]))
+    assert announce.remembered_memory({}) == {"alpha": 64 * GB}

@@ -119,6 +119,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         )
         fleet = Fleet(tmp_path)
         yield fleet
+        # What waits on a Mac for that waits no longer.
+        fleet.go()
         for run in fleet.runs:
             with suppress(ProcessLookupError):
                 run.kill()

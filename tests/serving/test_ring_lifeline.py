@@ -16,7 +16,7 @@ def test_a_rank_waits_for_its_links_and_names_them() -> None:
     ring = addresses(3)
     with ranks(Rank(0, ring), Rank(1, ring)) as (alpha, beta):
         until(lambda: alpha.missing() == [])
-        assert beta.missing() == [f"the link beta → gamma ({ring[2]}): Connection refused"]
+        until(lambda: beta.missing() == [f"the link beta → gamma ({ring[2]}): Connection refused"])
         with ranks(Rank(2, ring)) as (gamma,):
             until(lambda: beta.missing() == [] and gamma.missing() == [])
         until(lambda: beta.missing() != [])

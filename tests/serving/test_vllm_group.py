@@ -79,11 +79,11 @@ def test_each_mac_holds_some_layers_and_both_together_answer(url: str, name: str
             return {}
         return response.json() if response.status_code == 200 else {}
 
-    assert until(answer, 300)["usage"]["completion_tokens"] == 8
+    assert until(answer, 900)["usage"]["completion_tokens"] == 8
 
 
 def test_groups_that_start_at_once_on_the_same_macs_start_the_first_time(url: str) -> None:
-    until(lambda: all(status(f"{MODEL}{name}") == "RUNNING" for name in MODELS), 300)
+    until(lambda: all(status(f"{MODEL}{name}") == "RUNNING" for name in MODELS), 900)
     # Those that failed are among them.
     began = [actor["ActorClassName"] for actor in ray._private.state.actors().values()]
     replicas = sorted(name for name in began if f":{MODEL}" in name)

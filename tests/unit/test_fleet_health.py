@@ -17,6 +17,7 @@ from fleet.settings import Application, Fleet
 
 FACTS = MacFacts.parse("")
 GB = 10**9
+ROOM = replace(FACTS, disk_free_bytes=50 * GB, disk_total_bytes=100 * GB, clock_epoch=1000)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def well(fleet: Fleet) -> dict[str, MacHealth]:
     model = fleet.models[0]
     return {
         mac.name: MacHealth(
-            facts=replace(FACTS, disk_free_bytes=50 * GB, disk_total_bytes=100 * GB, clock_epoch=1000),
+            facts=ROOM,
             jobs=tuple(
                 Job(f"io.raylab.{job}", 100, 60.0)
                 for job in (*(("store", "ray", "serve") if mac.is_head else ("ray",)), "gateway")
@@ -74,11 +75,16 @@ def test_a_well_fleet_has_no_wrong_check(fleet: Fleet) -> None:
         "certificate",
         "versions",
         "clocks",
+        "power",
+        "door",
     }
 
 
 DOOR = Job("io.raylab.gateway", 9, 60.0)
 MAC_FAULTS = {
+    "power, sleep": ({"facts": replace(ROOM, sleep=10)}, "it sleeps after 10 minutes"),
+    "power, cut": ({"facts": replace(ROOM, sleep=0, autorestart=0)}, "it stays off after a power cut"),
+    "door": ({"door_current": False}, "has other keys or settings than the inventory"),
     "jobs": ({"jobs": (Job("io.raylab.ray", None, 0, "78: EX_CONFIG"), DOOR)}, "io.raylab.ray does not run"),
     "jobs, restarting": ({"jobs": (Job("io.raylab.ray", 7, 3.0), DOOR)}, "has run for only 3 s"),
     "names": ({"resolves": {}}, "resolves to nothing instead of 10.77.0.1"),

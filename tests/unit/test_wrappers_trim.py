@@ -1,16 +1,18 @@
-"""The logs of jobs, which launchd only adds to."""
+"""The logs of jobs, which launchd only adds to, and those of Ray's processes, which Ray keeps for ever."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
-TRIM = Path(__file__).resolve().parents[2] / "templates/libexec/raylab-trim"
+LIBEXEC = Path(__file__).resolve().parents[2] / "templates/libexec"
 LARGE = 11 * 2**20
 
 
 def trim(folder: Path) -> None:
-    subprocess.run([TRIM, folder], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([LIBEXEC / "raylab-trim", folder], check=True, stderr=subprocess.DEVNULL)
 
 
 def test_a_large_log_is_emptied_while_its_job_writes_on_and_is_kept_once(tmp_path: Path) -> None:
@@ -46,3 +48,23 @@ def test_on_a_full_disk_it_is_emptied_all_the_same(tmp_path: Path) -> None:
         assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("store.log", 0)]
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_old_logs_of_ray_go_when_its_node_starts(tmp_path: Path) -> None:
+    python = tmp_path / "release/env/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/bin/echo")
+    logs = tmp_path / "ray/session_2026-11-01_10-00-00_000000_99/logs"
+    (logs / "serve").mkdir(parents=True)
+    (tmp_path / "ray/session_latest").symlink_to(logs.parent)
+    old, new = logs / "serve/replica_one.log", logs / "worker-two.err"
+    for path, days in ((old, 15), (new, 13), (logs.parent / "sockets", 15)):
+        path.touch()
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    environment = {**os.environ, "RAYLAB_RELEASE": f"{tmp_path}/release", "RAYLAB_RAY_TEMP": f"{tmp_path}/ray"}
+    command = [LIBEXEC / "raylab-ray", "--head"]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == f"-I {LIBEXEC}/raylab_ray.py --head\n"
+    assert not old.exists()
+    assert new.exists()
+    assert (logs.parent / "sockets").exists()

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from fleet_project import Project
 from wrong_inputs import Wrong, common
 
-from fleet.manifest import Manifest, WeightsFile, manifest_path
-from fleet.origin import Folder
-
 SHA256 = "e" * 64
 COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 PLACE = "inventory/group_data/all.py:7: models[0]."
@@ -24,20 +21,6 @@ FORMS = 'Write a folder, "hf:OWNER/NAME", or "@mac/NAME:/FOLDER".'
 def source(text: str, revision: str = "") -> Callable[[Project], object]:
     """Another source, with a revision in the same line: line 7."""
     return common('"source": "models/tiny"', f'"source": {json.dumps(text)}{revision}')
-
-
-def described(*, held: bool) -> Callable[[Project], object]:
-    """The folder is gone, and the depot has its manifest; a copy of it, or not all of it."""
-
-    def break_it(project: Project) -> None:
-        (project.root / "models").rename(project.root / "elsewhere")
-        files = (WeightsFile("config.json", 2, "d" * 64), WeightsFile("model.safetensors", 7, SHA256))
-        path = manifest_path(project.root / ".depot", Folder("models/tiny", project.root), None)
-        project.write(str(path.relative_to(project.root)), Manifest("0123456789ab", files).record("models/tiny"))
-        for file in files if held else files[:1]:
-            project.write(f".depot/objects/{file.sha256[:2]}/{file.sha256}", "")
-
-    return break_it
 
 
 WRONG = [
@@ -119,10 +102,5 @@ WRONG = [
         "privacy in words",
         source("models/tiny", ', "private": "yes"'),
         f'{PLACE}private: "yes" is not True or False. For example True.',
-    ),
-    Wrong(
-        "a folder that is gone, and a depot that has not all of it",
-        described(held=False),
-        f"{PLACE}source: there is no folder models/tiny. Put it back: of its files, the depot lacks model.safetensors.",
     ),
 ]
