@@ -25,8 +25,17 @@ PIECES = f"pieces/{HEX * 64}.json"
 PARTIAL = f"partial/{HEX * 64}"
 MANIFESTS = "models/*@*.json"
 LEFT = (f"partial/url-{HEX * 64}", "partial/.copy-*", "partial/.new-*", "partial/.pip-*", "pieces/.*", "models/.*")
-# Where earlier versions kept artifacts by name.
-FORMER = ("conda/osx-arm64", "conda/linux-64", "conda/noarch", "wheels/*-cp3*", f"tools/{HEX * 12}", "recorded/*.whl")
+# Where earlier versions kept artifacts by name, and what they remembered.
+FORMER = (
+    "placed.json",
+    "memory.json",
+    "conda/osx-arm64",
+    "conda/linux-64",
+    "conda/noarch",
+    "wheels/*-cp3*",
+    f"tools/{HEX * 12}",
+    "recorded/*.whl",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

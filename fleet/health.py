@@ -106,7 +106,7 @@ def evaluate(
             _memory(mac, seen),
             *_limit(plan, mac, seen),
             _power(mac, seen),
-            _door(mac, seen),
+            *_door(fleet, mac, seen),
             *_draining(mac, seen),
             *_firewall(fleet, mac, seen),
             _generation(fleet, mac, seen),
@@ -257,11 +257,13 @@ def _power(mac: Mac, seen: MacHealth) -> Check:
     return Check("power", mac.name, not wrong, "; ".join(wrong) or "it never sleeps", "deploy/cluster.py sets it again")
 
 
-def _door(mac: Mac, seen: MacHealth) -> Check:
-    found = "has the keys and settings of the inventory"
-    if not seen.door_current:
-        found = "has other keys or settings than the inventory: it was away, or nobody has run it since"
-    return Check("door", mac.name, seen.door_current, found, "deploy/cluster.py")
+def _door(fleet: Fleet, mac: Mac, seen: MacHealth) -> Iterator[Check]:
+    if seen.door_current is not None:
+        found = "it has the keys and settings of this machine"
+        if not seen.door_current:
+            found = "it has other keys or settings than this machine"
+        fix = f"deploy/cluster.py; before that, if the newest {fleet.secrets} is on another machine, copy it here"
+        yield Check("door", mac.name, seen.door_current, found, fix)
 
 
 def _draining(mac: Mac, seen: MacHealth) -> Iterator[Check]:

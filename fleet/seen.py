@@ -63,8 +63,8 @@ class MacHealth:
     own: Mapping[str, str] = field(default_factory=dict)
     """What went wrong with what it was asked on itself, by what that was; without what went well."""
     filter: Filter = field(default_factory=Filter)
-    door_current: bool = True
-    """Whether its door has loaded what the inventory says, as far as it answers."""
+    door_current: bool | None = None
+    """Whether its door has loaded what the inventory says; None when that is not known."""
     contents: tuple[Contents, ...] = ()
     """Empty unless everything was to be read again."""
 

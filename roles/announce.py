@@ -68,7 +68,7 @@ def remember(made: Plan) -> None:
 
 
 def _remembered() -> dict[str, dict[str, list[list[str]]]]:
-    """The Macs of each copy of each model, by the fleet's name: several fleets may share a depot."""
+    """The Macs of each copy of each model, by the fleet's name: several fleets may share a folder of secrets."""
     path = _placed_path()
     known: dict[str, dict[str, list[list[str]]]] = json.loads(path.read_text()) if path.exists() else {}
     return known
@@ -79,9 +79,10 @@ def _placed_path() -> Path:
 
 
 def _write(path: Path, content: object) -> None:
-    """As JSON, the whole file or nothing."""
+    """As JSON, the whole file or nothing; nobody else reads it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
     temporary.write_text(json.dumps(content, indent=1))
     temporary.replace(path)
 
@@ -135,7 +136,7 @@ def remembered_memory(facts: Mapping[str, MacFacts]) -> dict[str, int]:
 
     Without that, a run with --limit would plan otherwise than a run without.
     """
-    path = Path(the_fleet().depot) / "memory.json"
+    path = Path(the_fleet().depot) / "macs.json"
     known: dict[str, dict[str, int]] = json.loads(path.read_text()) if path.exists() else {}
     fleet = the_fleet()
     before, names = known.get(fleet.name, {}), {mac.name for mac in fleet.macs}

@@ -74,15 +74,16 @@ def loaded_url() -> str:
     return f"http://{this_mac().node_ip}:{the_fleet().ports.door_ready}{gateway.CONFIG_PATH}"
 
 
-def outdated(loaded: Mapping[str, str]) -> list[str]:
-    """The Macs whose door has loaded something else than the inventory says; `loaded` are their answers, by name.
+def current(loaded: Mapping[str, str]) -> dict[str, bool]:
+    """Whether each door has loaded what the inventory says, as far as it answers; `loaded` are the answers, by name.
 
-    None when the keys are not here: none are made for looking.
+    Makes no keys: where one of the inventory is not here yet, no door has it. Raises OSError and ValueError for a key
+    that cannot be read.
     """
+    answers = {name: answer for name, answer in loaded.items() if answer}
     if not all(key_path(secrets(), name).exists() for name in the_fleet().api_keys):
-        return []
-    wanted = {name: caddyfile(the_fleet().mac(name)) for name in loaded}
-    return [name for name, answer in loaded.items() if answer and not gateway.same_settings(answer, wanted[name])]
+        return dict.fromkeys(answers, False)
+    return {name: gateway.same_settings(answer, caddyfile(the_fleet().mac(name))) for name, answer in answers.items()}
 
 
 def _job(program: str) -> None:

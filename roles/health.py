@@ -25,7 +25,7 @@ from macos.facts.report import MacReport
 from macos.facts.running import Generations, Tried
 from roles import announce, contents, sides, weights
 from roles.context import everyone, the_fleet, this_mac
-from roles.gateway import client_context, days_left, key_file, loaded_url, outdated, trusted
+from roles.gateway import client_context, current, days_left, key_file, loaded_url, trusted
 from roles.jobs import job_arguments
 from roles.report import NO_ANSWER, NodeReport, report_arguments
 
@@ -70,7 +70,7 @@ def observe() -> dict[str, MacHealth]:
     reread = contents.reread() if host.data.get("deep") else {}
     filters = everyone(PacketFilter) if fleet.firewall else {}
     own, offered = everyone(Generations, _own), everyone(Status, _ready)
-    doors = outdated(everyone(Answered, _loaded))
+    doors = _doors(everyone(Answered, _loaded))
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(facts, pool.map(lambda name: ask(fleet, fleet.mac(name)), facts), strict=True))
     return {
@@ -84,7 +84,7 @@ def observe() -> dict[str, MacHealth]:
             answer=answers[name],
             own=_wrong(own.get(name, {}), offered.get(name, "000")),
             filter=filters.get(name, Filter()),
-            door_current=name not in doors,
+            door_current=doors.get(name),
             contents=reread.get(name, ()),
         )
         for name in facts
@@ -108,6 +108,14 @@ def _ready() -> dict[str, Any]:
 
 def _loaded() -> dict[str, Any]:
     return {"url": loaded_url()}
+
+
+def _doors(loaded: Mapping[str, str]) -> dict[str, bool]:
+    """As gateway.current; a key that cannot be read is told by the question of each Mac."""
+    try:
+        return current(loaded)
+    except (OSError, ValueError):
+        return {}
 
 
 def _wrong(own: Mapping[str, Tried], offered: str) -> dict[str, str]:

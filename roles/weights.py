@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from gevent.lock import RLock
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
@@ -12,6 +13,7 @@ from depot.errors import DepotError
 from depot.fanout.parcel import Item, Parcel
 from fleet.layout import model_dir
 from fleet.manifest import Manifest, read_manifest
+from fleet.origin import Folder
 from fleet.settings import Mac, Stored
 from macos.facts.objects import Views
 from macos.operations import files, objects
@@ -24,6 +26,8 @@ from roles.sources import gathered
 MANIFEST = "manifest.json"
 
 _wanted: dict[str, bool] = {}
+# All Macs' parts of the deploy ask the same.
+_looking = RLock()
 
 
 @deploy("Weights")
@@ -70,11 +74,16 @@ def _keepers(stored: Stored) -> tuple[str, ...]:
 
 
 def _is_wanted(stored: Stored) -> bool:
-    """Whether some Mac of this run lacks some of it; else nobody needs the files, which may be gone from here."""
-    if stored.path not in _wanted:
-        there = whole(stored)
-        _wanted[stored.path] = relay.deep() or not all(there.get(name) for name in _keepers(stored))
-    return _wanted[stored.path]
+    """Whether the files are: a folder that is here may have changed, and some Mac of this run may lack some."""
+    with _looking:
+        if stored.path not in _wanted:
+            here = isinstance(stored.source, Folder) and stored.source.path.is_dir()
+            if here or relay.deep() or _known(stored) is None:
+                _wanted[stored.path] = True
+            else:
+                there = whole(stored)
+                _wanted[stored.path] = not all(there.get(name) for name in _keepers(stored))
+        return _wanted[stored.path]
 
 
 def _once(items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -149,6 +149,10 @@ class Fanout:
         # Before it is heard: an agent may end at once, and then its last words are asked for.
         mac.line = line
         line.start()
+        if mac.failed:
+            # It has been given up meanwhile.
+            line.close()
+            return
         addresses = [address for address in (member.address, member.fast) if address]
         line.send({**listen, "addresses": addresses, "port": self._port})
         for parcel in self.parcels:
@@ -269,19 +273,26 @@ class Fanout:
             return
         if not self._planned:
             self._plan_first(now)
-            return
         for mac in self.macs.values():
-            if mac.failed or (mac.ready(self.parcels) and not mac.unfinished()):
-                continue
-            quiet = now - mac.heard_at
+            if not mac.failed:
+                self._listen(mac, now - mac.heard_at)
+        if not self._planned:
+            return
+        for parcel in self.parcels:
+            self._reorder(parcel, now)
+        self._name_the_unreached(now)
+
+    def _listen(self, mac: Mac, quiet: float) -> None:
+        """What follows from a Mac's silence of so many seconds."""
+        if not mac.ready(self.parcels):
+            if quiet > GONE_S:
+                self._fail(mac, f"its relay agent has said nothing for {quiet:.0f} s. Run this again")
+        elif self._planned and mac.unfinished():
             if quiet > GONE_S:
                 self._fail(mac, f"it stopped answering {quiet:.0f} s ago. What it has stays there: run this again")
             elif quiet > SILENT_S and not mac.silent:
                 mac.silent = True
                 self._demote(mac.member.name)
-        for parcel in self.parcels:
-            self._reorder(parcel, now)
-        self._name_the_unreached(now)
 
     def _plan_first(self, now: float) -> None:
         """Begin when all are ready, or when the ready have waited for the others long enough."""

@@ -24,7 +24,7 @@ Answers = AsyncGenerator[Any, None]
 Request = Any
 # Tokens, more than any context has.
 _ANY_NUMBER = 2**31 - 1
-# How far from here vLLM's Ray executor looks for the port at which a group meets (_select_tcpstore_port).
+# How far above VLLM_DP_MASTER_PORT vLLM's Ray executor looks for the port at which a group meets.
 _MEETING = 100
 
 
@@ -54,8 +54,8 @@ class VllmServer(Placed, LLMServer):  # type: ignore[misc]
         folders = config.experimental_configs.get("adapters")
         if folders:
             self._set(_adapter_settings(folders), given)
-        elsewhere = config.get_or_create_callback().ctx.runtime_env["env_vars"]
-        elsewhere["VLLM_DP_MASTER_PORT"] = str(_free_port() - _MEETING)
+        environment = config.get_or_create_callback().ctx.runtime_env["env_vars"]
+        environment["VLLM_DP_MASTER_PORT"] = str(_free_port() - _MEETING)
         # vLLM's engine is a process of its own: nothing is known of it but the time it takes.
         with loading.reporting(config.model_id, "loading weights"):
             await super().start()

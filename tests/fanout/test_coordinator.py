@@ -121,13 +121,16 @@ def test_a_frozen_mac_is_passed_by_and_named(lab: Lab, monkeypatch: pytest.Monke
     assert set(found.values()) == {""}
 
 
-def test_a_mac_that_never_says_a_word_is_passed_by_and_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("macs", [MACS, ("mac2",)], ids=["of three", "alone"])
+def test_a_mac_that_never_says_a_word_is_passed_by_and_named(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, macs: tuple[str, ...]
+) -> None:
     monkeypatch.setattr("depot.fanout.coordinator.GONE_S", 8.0)
-    parcel = Parcel("weights", (lab.item("model", MIB),), MACS)
+    parcel = Parcel("weights", (lab.item("model", MIB),), macs)
     mute = (sys.executable, "-c", "import sys; sys.stdin.read()")
-    found = results(lab.fanout([parcel], [lab.member("mac1"), lab.member("mac2", mute), lab.member("mac3")]), parcel)
-    assert "it stopped answering" in found.pop("mac2")
-    assert set(found.values()) == {""}
+    found = results(lab.fanout([parcel], [lab.member(n, mute) if n == "mac2" else lab.member(n) for n in macs]), parcel)
+    assert "its relay agent has said nothing" in found.pop("mac2")
+    assert found == dict.fromkeys(set(macs) - {"mac2"}, "")
 
 
 def test_a_mac_that_thaws_gets_everything(lab: Lab) -> None:

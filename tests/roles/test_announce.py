@@ -43,6 +43,7 @@ def test_where_models_are_is_remembered_for_each_fleet(fleet: Fleet) -> None:
 def test_what_is_known_already_is_not_written_again(fleet: Fleet) -> None:
     announce.remember(make_plan(fleet, {}))
     path = fleet.secrets / "placed.json"
+    assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
     path.write_text(json.dumps(json.loads(path.read_text())))
     before = path.read_text()
     announce.remember(make_plan(fleet, {}))

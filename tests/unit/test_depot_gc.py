@@ -53,7 +53,7 @@ def test_what_the_inventory_needs_stays(project: Project, capsys: pytest.Capture
     python = next(path for path in depot(project).glob("objects/*/*") if path.read_bytes().startswith(b"python"))
     piece_hashes(objects.depot, python.name, python)
     leave(objects.depot, f"partial/{python.name}")
-    leave(objects.depot, "memory.json")
+    leave(objects.depot, "macs.json")
     before = files(objects.depot)
     assert gc.main([]) == 0
     assert files(objects.depot) == before

@@ -41,6 +41,7 @@ def well(fleet: Fleet) -> dict[str, MacHealth]:
             weights=frozenset({model.path}),
             memory_free_bytes=8 * GB,
             answer=Answer((model.id,), {model.id: 4}, 0.2, days=400),
+            door_current=True,
             filter=Filter(True, True, True, frozenset({make_rules(fleet, mac).digest}), True, True),
         )
         for mac in fleet.macs
@@ -84,7 +85,7 @@ DOOR = Job("io.raylab.gateway", 9, 60.0)
 MAC_FAULTS = {
     "power, sleep": ({"facts": replace(ROOM, sleep=10)}, "it sleeps after 10 minutes"),
     "power, cut": ({"facts": replace(ROOM, sleep=0, autorestart=0)}, "it stays off after a power cut"),
-    "door": ({"door_current": False}, "has other keys or settings than the inventory"),
+    "door": ({"door_current": False}, "it has other keys or settings than this machine"),
     "jobs": ({"jobs": (Job("io.raylab.ray", None, 0, "78: EX_CONFIG"), DOOR)}, "io.raylab.ray does not run"),
     "jobs, restarting": ({"jobs": (Job("io.raylab.ray", 7, 3.0), DOOR)}, "has run for only 3 s"),
     "names": ({"resolves": {}}, "resolves to nothing instead of 10.77.0.1"),

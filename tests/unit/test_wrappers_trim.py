@@ -9,6 +9,7 @@ from pathlib import Path
 
 LIBEXEC = Path(__file__).resolve().parents[2] / "templates/libexec"
 LARGE = 11 * 2**20
+KEPT = 10 * 2**20
 
 
 def trim(folder: Path) -> None:
@@ -23,7 +24,7 @@ def test_a_large_log_is_emptied_while_its_job_writes_on_and_is_kept_once(tmp_pat
             job.flush()
             trim(tmp_path)
             assert log.read_text() == ""
-            assert kept.read_text() == letter * LARGE
+            assert kept.read_text() == letter * KEPT
         job.write("the next line\n")
     assert log.read_text() == "the next line\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ray.log", "ray.log.0"]
@@ -31,9 +32,11 @@ def test_a_large_log_is_emptied_while_its_job_writes_on_and_is_kept_once(tmp_pat
 
 def test_small_ones_and_that_of_requests_stay(tmp_path: Path) -> None:
     (tmp_path / "serve.log").write_text("a line\n")
+    (tmp_path / "access-2026-11-22T10-00-00.000-size.log").write_bytes(bytes(LARGE))
     (tmp_path / "access.log").write_bytes(bytes(LARGE))
     trim(tmp_path)
     assert sorted((path.name, path.stat().st_size) for path in tmp_path.iterdir()) == [
+        ("access-2026-11-22T10-00-00.000-size.log", LARGE),
         ("access.log", LARGE),
         ("serve.log", 7),
     ]
