@@ -19,8 +19,8 @@ SSH, DOOR = 22, 8443
 CHOSEN = 32768
 
 
-@pytest.fixture(scope="module")
-def guests(rolling: None) -> Iterator[Path]:
+@pytest.fixture
+def guests(serves: None) -> Iterator[Path]:
     """The fleet's inventory with a second API key, `guest`; the key's file stays when its name goes."""
     inventory = copied("guests")
     settings = ROOT / inventory.parent / "group_data/rolling.py"
@@ -39,9 +39,11 @@ def status(mac: str, path: str, key: str = "") -> str:
     return lab("client", *KNOCK, *header, *body, f"https://{ADDRESSES[mac]}:{DOOR}{path}").stdout
 
 
-def test_a_revoked_key_opens_nothing_and_nobody_else_notices(serves: None, guests: Path) -> None:
+def test_a_revoked_key_opens_nothing_and_nobody_else_notices(guests: Path) -> None:
     guest, own = (KEY.parent / "guest").read_text().strip(), KEY.read_text().strip()
     assert {status(mac, "/v1/chat/completions", guest) for mac in ADDRESSES} == {"200"}
+    with pytest.raises(ValueError, match="it has other keys or settings than this machine"):
+        healthy(ROLLING)
     pyinfra("deploy/cluster.py", inventory=str(guests))
     wrong = {"no key": "", "a wrong key": own[:-4] + "AAAA", "a revoked key": guest, "another word": "hello"}
     for mac in ADDRESSES:
