@@ -74,7 +74,7 @@ def _keepers(stored: Stored) -> tuple[str, ...]:
 
 
 def _is_wanted(stored: Stored) -> bool:
-    """Whether the files are: a folder that is here may have changed, and some Mac of this run may lack some."""
+    """Whether its files are needed here: a folder of this machine may have changed, or a Mac of this run lacks some."""
     with _looking:
         if stored.path not in _wanted:
             here = isinstance(stored.source, Folder) and stored.source.path.is_dir()

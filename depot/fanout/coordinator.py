@@ -27,8 +27,6 @@ SILENT_S = 3.0
 GONE_S = 30.0
 # How long the ready wait for those that still look at their disks.
 READY_S = 3.0
-# Whoever has received nothing for so long can reach nobody.
-UNREACHED_S = 20.0
 # How often the order may change: a rate needs this long to show.
 REORDER_S = 2.5
 
@@ -376,17 +374,8 @@ class Fanout:
     def _name_the_unreached(self, now: float) -> None:
         """A Mac that answers us and yet receives nothing from anybody, while nobody else is ahead of it."""
         for mac in self.macs.values():
-            waiting = mac.unfinished()
-            if mac.failed or not waiting or not waiting[0].sent_plan:
-                continue
-            share = waiting[0]
-            if share.source is None and now - share.grew_at > UNREACHED_S:
-                tried = ", ".join(f"{host}:{port}" for host, port in share.sent_plan)
-                self._fail(
-                    mac,
-                    f"for {UNREACHED_S:.0f} s it reached none of {tried}. If a firewall is on there, let"
-                    " connections in for Python, or turn it off while this runs",
-                )
+            if not mac.failed and (problem := mac.unreached(now)):
+                self._fail(mac, problem)
 
     def _fail(self, mac: Mac, problem: str) -> None:
         if mac.failed or self._finished.is_set():

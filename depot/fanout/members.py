@@ -15,6 +15,8 @@ from fleet.layout import DEPOT
 GB = 10**9
 # What stays free on a Mac's disk.
 SPARE_BYTES = 10**9
+# Whoever has received nothing for so many seconds can reach nobody.
+UNREACHED_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,17 @@ class Mac:
         return (
             f"its disk has {self.free / GB:.1f} GB free, and {needs / GB:.1f} GB are to come (1 GB stays free):"
             f" {short / GB:.1f} GB short. Free some there; nothing was sent to it"
+        )
+
+    def unreached(self, now: float) -> str:
+        """That it gets nothing from anybody whom it was told to ask, as a sentence; empty while it does, or may yet."""
+        share = next(iter(self.unfinished()), None)
+        if not share or not share.sent_plan or share.source is not None or now - share.grew_at <= UNREACHED_S:
+            return ""
+        tried = ", ".join(f"{host}:{port}" for host, port in share.sent_plan)
+        return (
+            f"for {UNREACHED_S:.0f} s it reached none of {tried}. If a firewall is on there, let"
+            " connections in for Python, or turn it off while this runs"
         )
 
     def unfinished(self) -> list[Share]:

@@ -237,7 +237,7 @@ def test_a_stranger_gets_nothing(lab: Lab) -> None:
 
 
 def test_a_control_machine_that_cannot_be_reached_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("depot.fanout.coordinator.UNREACHED_S", 3.0)
+    monkeypatch.setattr("depot.fanout.members.UNREACHED_S", 3.0)
     parcel = Parcel("weights", (lab.item("model", MIB),), MACS[:1])
     # As behind a firewall: nobody answers at the address that this Mac is given.
     member = replace(lab.member("mac1"), control="192.0.2.1")
