@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_ports
 from upstreams import Upstream
 
 from depot.keys import key_hashes, key_path
@@ -39,15 +39,6 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 20) -> Any: 
                 return found
         time.sleep(0.05)
     raise AssertionError(f"after {seconds} s still waiting for {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @dataclass

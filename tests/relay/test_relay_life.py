@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from relay_fleet import Fleet
 from relay_harness import MIB, SECRET, Agent, Load, command
 
@@ -112,8 +113,8 @@ def test_hashes_that_do_not_fit_are_refused(fleet: Fleet) -> None:
 def test_a_port_in_use_is_waited_for(fleet: Fleet) -> None:
     mac = Agent(fleet.home, fleet.address(1))
     fleet.agents.append(mac)
-    with socket.create_server((mac.address, 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
+    with socket.create_server((mac.address, port)):
         mac.say("listen", addresses=[mac.address], port=port, secret=SECRET, peers=[], tls=None)
         assert mac.stats()
         assert not mac.heard("listening")

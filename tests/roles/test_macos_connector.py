@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from pyinfra.api.config import Config
 from pyinfra.api.connectors import get_execution_connectors
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
-from sshd import Server, free_port, make_key, running
+from sshd import Server, make_key, running
 
 from macos.connector import MacConnector
 

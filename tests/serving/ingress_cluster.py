@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 os.environ.update(RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S="2", RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S="4")
 
 import ray
+from free_ports import free_port
 from ray import serve
 from ray.cluster_utils import Cluster
 from ray.serve.context import _get_global_client, _set_global_client
@@ -80,8 +80,7 @@ def serving(applications: Sequence[Application], *paths: Path) -> Iterator[str]:
                 include_dashboard=False,
             )
         ray.init(address=cluster.address, log_to_driver=False)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
         apply(applications)
         yield f"http://127.0.0.1:{port}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from typing import Any
 
 import psutil
 import ray
+from free_ports import free_port
 from ray import serve
 from ray.cluster_utils import Cluster
 from ray.serve.llm import LLMConfig, build_openai_app
@@ -37,8 +37,7 @@ class Macs:
             for mac in MACS
         ]
         ray.init(address=self._cluster.address, namespace="serve", log_to_driver=False, logging_level="ERROR")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         serve.start(http_options={"host": "127.0.0.1", "port": self.port})
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ import httpx
 import openai
 import ray
 from fleet_project import Project
+from free_ports import free_port
 from ingress_cluster import until
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -74,8 +74,7 @@ def _start_ray(fleet: Fleet) -> None:
 def _served(fleet: Fleet) -> openai.OpenAI:
     """A client of the fleet's one Mac, once the model answers."""
     config = serve_config(fleet, make_plan(fleet, {}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     _get_global_client().deploy_apps(ServeDeploySchema(**config))
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=30)

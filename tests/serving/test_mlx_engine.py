@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 pytest.importorskip("mlx_lm")
 
 import mlx.core as mx
+from free_ports import free_ports
 from mlx_jobs import PROMPTS, job, options, produced, tokens, tokens_of_all
 from mlx_lm.generate import generate_step
 from mlx_lm.utils import load
@@ -300,10 +300,7 @@ def test_probabilities_are_the_models() -> None:
 def test_two_macs_write_what_one_writes(model: Callable[[], str], pipeline: bool) -> None:
     """Two processes on loopback, each with half of the model."""
     options_of_all = json.dumps({"pipeline": pipeline})
-    with socket.socket() as found, socket.socket() as other:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-        other.bind(("127.0.0.1", port + 1))
+    port, _ = free_ports(2)
     ranks = [
         subprocess.Popen(
             [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ pytest.importorskip("ray")
 import httpx
 import openai
 import ray
+from free_ports import free_port
 from ingress_cluster import apply, entry, model, status, until
 from mlx_kit import MODEL, settings
 from mlx_models import reciting
@@ -36,8 +36,7 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     ray.init(
         address="local",
         num_cpus=4,

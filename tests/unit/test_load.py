@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT), str(ROOT / "tests" / "roles")]
 
 import chat_server
-from sshd import free_port
+from free_ports import free_port
 
 from benchmarks.day_two import __main__ as program
 from benchmarks.day_two.load import Load, load

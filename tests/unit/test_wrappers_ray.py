@@ -13,6 +13,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+from free_ports import free_port
 
 LIBEXEC = Path(__file__).resolve().parents[2] / "templates" / "libexec"
 
@@ -175,8 +176,8 @@ def test_an_address_of_this_machine_is_accepted_and_another_is_not() -> None:
 
 
 def test_a_port_is_accepted_when_somebody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         assert wrapper.port_objection("127.0.0.1", port) == ""
     assert f"127.0.0.1:{port}" in wrapper.port_objection("127.0.0.1", port)
 
