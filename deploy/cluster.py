@@ -13,7 +13,7 @@ lock.taken()
 
 steps.laid()
 
-if upgrade.at_once():
+if upgrade.without_turn():
     turn.forgotten()
 sides.absent(name="No Ray cluster that is coming")
 if "head" in host.groups:

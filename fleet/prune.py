@@ -73,8 +73,13 @@ def _unused(file: DepotFile) -> bool:
     return bool(OBJECT_NAME.fullmatch(file.name)) and file.links == 1
 
 
+def weights_in(config: str) -> list[str]:
+    """The full paths of revisions that a Serve config names."""
+    return re.findall(rf"{layout.WEIGHTS}/[^/\s'\"]+/[^/\s'\"]+", config)
+
+
 def weights_to_go(folders: Collection[str], wanted: Collection[str]) -> list[str]:
-    """The full paths below weights/ that no setting names; sorted.
+    """The full paths below weights/ that nobody names; sorted.
 
     `folders` are those of models and of their revisions, `wanted` those of revisions, all as full paths. A model
     without a wanted revision goes as one folder.

@@ -152,7 +152,6 @@ def _head_environment(fleet: Fleet) -> dict[str, str]:
         "RAY_REDIS_CA_CERT": layout.STORE_CA,
         "RAY_REDIS_CLIENT_CERT": layout.STORE_CERT,
         "RAY_REDIS_CLIENT_KEY": layout.STORE_KEY,
-        "RAY_external_storage_namespace": f"raylab-{fleet.name}",
     }
 
 

@@ -38,6 +38,11 @@ def number(turned: Mapping[str, Turned], again: Collection[str]) -> int:
 
 
 def goes_back(turned: Mapping[str, Turned]) -> tuple[str, ...]:
-    """The Macs whose last turn was in the last upgrade, and that keep what they ran before it."""
+    """The Macs whose last turn was in the last upgrade, and that keep what they ran before it.
+
+    None when a later upgrade has been taken back where it had come to: one rollback takes one upgrade back.
+    """
     at = last(turned)
+    if any(mac.kept is not None and mac.kept > at for mac in turned.values()):
+        return ()
     return tuple(name for name, mac in turned.items() if mac.upgrade == at and mac.kept is not None and mac.kept < at)

@@ -222,22 +222,6 @@ def _only(places: set[str], touched: set[str]) -> bool:
     return bool(places & touched) and not places - touched
 
 
-def new_copies(plan: Plan, cluster: Cluster) -> list[str]:
-    """The models that Serve has, and that shall have more copies, or copies elsewhere, by id.
-
-    Serve is told of them after the Macs' turns, in which they would be waited for.
-    """
-    found = []
-    for name, placement in plan.placements.items():
-        seen = cluster.applications.get(application_name(placement.model))
-        fixed = placement.size == 1 and placement.minimum == len(placement.copies)
-        if seen is None or not seen.target or not fixed:
-            continue
-        wanted = {mac.node_ip for mac in placement.macs}
-        found += [name] if len(wanted) > seen.target or (wanted - seen.places and seen.places - wanted) else []
-    return found
-
-
 def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[Lack]:
     """What this Mac lacks of what the plan wants on it.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyinfra.api.command import FunctionCommand
-from pyinfra.context import host
+from pyinfra.context import host, state
 
 from fleet import layout
 from fleet.gateway import settle_seconds
@@ -17,10 +17,11 @@ from macos.facts import Files
 from macos.facts.running import Ongoing, Running
 from macos.operations import turn
 from macos.quiet import Commands, mac_operation
-from roles import announce, sides
+from roles import sides
 from roles.acting import UNREACHED, fail, run, tell, until
-from roles.context import on, reached, the_fleet
+from roles.context import on, the_fleet
 from roles.report import seen_by_head
+from roles.told import told_plan
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -79,8 +80,9 @@ def _drained(host: Host) -> bool:
         run(host, turn.command("flag", layout.STATE))
         figures = [_ongoing(host)]
         for mac, application in leads:
-            run(mac, turn.command("flag", layout.STATE, group=application))
+            # It is connected to when it is first asked something.
             figures.append(_ongoing(mac, application))
+            run(mac, turn.command("flag", layout.STATE, group=application))
         now = time.monotonic()
         busy_at = busy_at if all(figure == 0 for figure in figures) else now
         if ongoing := sum(figure or 0 for figure in figures):
@@ -105,15 +107,16 @@ def _leads(name: str) -> list[tuple[Host, str]]:
     mac = the_fleet().mac(name)
     others = {
         application_name(placement.model): {each for copy in placement.copies if mac in copy for each in copy} - {mac}
-        for placement in announce.quiet_plan().placements.values()
+        for placement in told_plan(sides.now(name)).placements.values()
         if placement.size > 1 and mac in placement.macs
     }
     seen = _applications(name) if others else {}
     return [
-        (lead, application)
+        # Also one that --limit leaves out.
+        (state.inventory.get_host(each.name), application)
         for application, macs in others.items()
         for each in macs
-        if each.node_ip in seen.get(application, Deployed()).places and (lead := reached(each.name))
+        if each.node_ip in seen.get(application, Deployed()).places
     ]
 
 
@@ -127,8 +130,7 @@ def _applications(name: str) -> Mapping[str, Deployed]:
 
 def _ongoing(mac: Host, application: str = "") -> int | None:
     """How many requests a Mac works on, of one application or of all."""
-    port = sides.now(mac.name).ports.metrics
     with on(mac):
-        url = f"http://{the_fleet().mac(mac.name).node_ip}:{port}/metrics"
-        figure: int | None = mac.get_fact(Ongoing, url=url, application=application)
+        address = the_fleet().mac(mac.name).node_ip
+        figure: int | None = mac.get_fact(Ongoing, address=address, application=application)
     return figure

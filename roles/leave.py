@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+from collections.abc import Collection
 
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
@@ -13,6 +14,7 @@ from fleet.before import describe
 from fleet.leaving import homeless, refusals
 from fleet.links import NETMASK
 from fleet.prune import amount
+from fleet.upgrade import interrupted
 from macos.facts.before import Before
 from macos.facts.folders import DiskUsage
 from macos.facts.traces import Found, Traces
@@ -20,6 +22,7 @@ from macos.operations import account, exclusions, launchd, leave, names, power, 
 from macos.quiet import Commands, mac_operation
 from roles import announce, drain, firewall, limits, prune, sides
 from roles.context import everyone, reached, the_fleet
+from roles.told import told_plan
 
 # Where Ray, the engines and others keep files of the account, which others use too.
 SHARED = ("/tmp", "/var/tmp", "/var/folders", "/dev/shm")
@@ -45,11 +48,17 @@ def announced() -> None:
     traces, records, sizes = everyone(Traces), everyone(Before), everyone(DiskUsage, _sized)
     if not _said:
         _said.append(True)
-        announce.say(f"Removing from the fleet {the_fleet().name}:")
+        announce.say(f"Removing from the fleet {the_fleet().name}:", *([] if whole else _away(leaving)))
         for name, found in traces.items():
             size = amount(sizes[name].get(layout.PREFIX, 0))
             for line in _intentions(found, describe(records[name]), size):
                 announce.tell(f"  {name}: {line}")
+
+
+def _away(leaving: Collection[str]) -> list[str]:
+    """What nobody serves from then on until the others have it, in words."""
+    models = interrupted(told_plan(), [the_fleet().mac(name) for name in leaving])
+    return [f"  {model} is served by nobody else until deploy/cluster.py has run afterwards." for model in models]
 
 
 _said: list[bool] = []

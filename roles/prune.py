@@ -8,13 +8,15 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from fleet.layout import DEPOT
-from fleet.prune import amount, folders_to_go, objects_to_go, weights_to_go
+from fleet.prune import amount, folders_to_go, objects_to_go, weights_in, weights_to_go
 from macos.facts.folders import CodeFolders, DiskUsage, Folders, ReleaseFolders, WeightFolders
 from macos.facts.objects import DepotFiles
 from macos.operations.objects import absent
 from macos.quiet import Commands, mac_operation
 from macos.shell import script_command
+from roles.acting import UNREACHED
 from roles.context import the_fleet, the_release
+from roles.report import serve_config
 
 
 @mac_operation("prune.releases")
@@ -49,9 +51,17 @@ def _left_over(fact: type[Folders], wanted: Collection[str], nothing: str) -> Co
 
 @mac_operation("prune.weights")
 def weights() -> Commands:
-    """Weights that no setting names are told, and go with `--data prune=1`: to have them again may take hours."""
+    """Weights that no setting names are told, and go with `--data prune=1`: to have them again may take hours.
+
+    What Serve was told stays, also where the settings name another revision by now: engines start from it.
+    """
     found = host.get_fact(WeightFolders)
-    paths = weights_to_go(found, [stored.path for stored in the_fleet().stored])
+    named = [stored.path for stored in the_fleet().stored]
+    try:
+        paths = weights_to_go(found, named) and weights_to_go(found, [*named, *weights_in(serve_config(the_fleet()))])
+    except UNREACHED:
+        host.noop("no weights go, as the head cannot be asked what Serve has been told of")
+        return
     if not paths:
         host.noop("no weights are left over")
     elif host.data.get("prune"):

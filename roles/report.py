@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import PyinfraError
@@ -17,14 +17,16 @@ from pyinfra.context import state
 from fleet import layout
 from fleet.health import RUNNING
 from fleet.names import host_names
-from fleet.ray import dashboard_url
 from fleet.seen import Cluster, Deployed
 from fleet.settings import Fleet
 from macos.connector import MacConnector, new_connection
+from macos.facts.running import ServeConfig
 from roles.context import on, the_fleet, the_release, this_mac
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
+
+T = TypeVar("T")
 
 # Serve's words for the state of an application, and of a replica.
 UNHEALTHY, STOPPING = "UNHEALTHY", "STOPPING"
@@ -44,16 +46,20 @@ class Report:
 class NodeReport(FactBase[Report]):
     """Runs the report program with the Python of the release that runs, or else of the one that shall."""
 
-    def command(self, release_id: str, names: tuple[str, ...], dashboard: str) -> str:
-        """`dashboard` is empty on a Mac that is not the head. Never fails."""
-        arguments = ["--resolve", *names]
-        if dashboard:
-            arguments += ["--head", "--dashboard", dashboard]
+    def command(self, release_id: str, names: tuple[str, ...], gcs: int = 0, dashboard: int = 0) -> str:
+        """Never fails. On a head, `gcs` is the port of its Ray cluster, and `dashboard` the one that the settings say.
+
+        The cluster may have been started with another one.
+        """
+        port, arguments = "", shlex.join(["--resolve", *names])
+        if gcs:
+            port = f"port=$(for job in {layout.RAY_LABEL} {layout.NEXT_RAY_LABEL}; do {_its_dashboard(gcs)}; done); "
+            arguments += f' --head --dashboard "http://127.0.0.1:${{port:-{dashboard}}}"'
         running = f"launchctl print system/{layout.RAY_LABEL} 2>/dev/null | awk '/\tRAYLAB_RELEASE => / {{ print $3 }}'"
         program = f"{layout.LIBEXEC}/raylab_report.py"
         return (
-            f"release=$({running}); "
-            f"${{release:-{layout.release_dir(release_id)}}}/env/bin/python -I {program} {shlex.join(arguments)} "
+            f"{port}release=$({running}); "
+            f"${{release:-{layout.release_dir(release_id)}}}/env/bin/python -I {program} {arguments} "
             "2>/dev/null || echo '{}'"
         )
 
@@ -65,6 +71,12 @@ class NodeReport(FactBase[Report]):
     def process(self, output: list[str]) -> Report:
         """Parses the JSON object."""
         return parse(json.loads(output[-1]))
+
+
+def _its_dashboard(gcs: int) -> str:
+    """A shell command that prints at which port the dashboard of `$job` listens, if that is Ray of this cluster."""
+    its, told = f"/--port={gcs}$/ {{ its = 1 }}", 'sub(/.*--dashboard-port=/, "") { port = $0 }'
+    return f"launchctl print system/$job 2>/dev/null | awk '{its} {told} END {{ if (its) print port }}'"
 
 
 def parse(answer: Mapping[str, Any]) -> Report:
@@ -126,8 +138,12 @@ def report_arguments() -> dict[str, Any]:
     return {
         "release_id": the_release().id,
         "names": tuple(host_names(the_fleet())),
-        "dashboard": dashboard_url(the_fleet()) if this_mac().is_head else "",
+        **(_cluster(the_fleet()) if this_mac().is_head else {}),
     }
+
+
+def _cluster(fleet: Fleet) -> dict[str, int]:
+    return {"gcs": fleet.ports.gcs, "dashboard": fleet.ports.dashboard}
 
 
 def seen_by_head(fleet: Fleet | None = None) -> Cluster:
@@ -136,11 +152,21 @@ def seen_by_head(fleet: Fleet | None = None) -> Cluster:
     `fleet` is given for another cluster than the one that this run is about.
     """
     fleet = fleet or the_fleet()
+    report = _of_head(fleet, NodeReport, lambda: report_arguments() | _cluster(fleet))
+    return report.cluster or NO_ANSWER
+
+
+def serve_config(fleet: Fleet, kept: bool = False) -> str:
+    """What Serve in the fleet's cluster was told, as it stands on its head; or, `kept`, what that would go back to."""
+    return _of_head(fleet, ServeConfig, lambda: {"port": fleet.ports.gcs, "kept": kept})
+
+
+def _of_head(fleet: Fleet, fact: type[FactBase[T]], arguments: Callable[[], dict[str, Any]]) -> T:
+    """A fact of the head; also when --limit leaves it out of the run. Raises what UNREACHED has."""
     head = state.inventory.get_host(fleet.head.name)
     with on(head):
-        arguments = {**report_arguments(), "dashboard": dashboard_url(fleet)}
-        report: Report = _anew(head, arguments) if _is_cut_off(head) else head.get_fact(NodeReport, **arguments)
-    return report.cluster or NO_ANSWER
+        found: T = _anew(head, fact, arguments()) if _is_cut_off(head) else head.get_fact(fact, **arguments())
+    return found
 
 
 def _is_cut_off(head: Host) -> bool:
@@ -148,9 +174,9 @@ def _is_cut_off(head: Host) -> bool:
     return isinstance(head.connector, MacConnector) and head.connector.lease is not None and head.connector.lease.late
 
 
-def _anew(head: Host, arguments: Mapping[str, Any]) -> Report:
+def _anew(head: Host, kind: type[FactBase[T]], arguments: Mapping[str, Any]) -> T:
     """The head may be there again. It is only looked at. Raises PyinfraError when it does not answer."""
-    fact = NodeReport()
+    fact = kind()
     command = StringCommand("sh", "-c", QuoteString(fact.command(**arguments)))
     with new_connection(state, head) as connector:
         done, output = connector.run_shell_command(command, print_output=False, print_input=False, _sudo=True)

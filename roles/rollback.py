@@ -8,11 +8,13 @@ from pyinfra.context import host
 
 from fleet.rollback import goes_back
 from fleet.settings import Mac
+from fleet.told import applications
 from fleet.upgrade import batches, order
 from macos.facts.report import MacReport
 from macos.facts.running import Clusters, Turns
 from roles import announce, turn, upgrade
 from roles.context import everyone, the_fleet
+from roles.report import serve_config
 
 
 @cache
@@ -28,7 +30,7 @@ def announced() -> None:
     announce.say("Rollback of the last upgrade:", *map(_line, (mac.name for mac in order(the_fleet()))))
     if _going():
         announce.say("The settings stay as they are: take them back too, or the next upgrade goes forward again.")
-    upgrade.agreed(upgrade.unserved(_parts()))
+    upgrade.agreed([*upgrade.unserved(_parts()), *_of_another_time()])
 
 
 def rolled_back() -> None:
@@ -50,6 +52,19 @@ def _line(name: str) -> str:
     else:
         said = "stays as it is: its last turn was not in the last upgrade, or is taken back"
     return f"  {name:<{max(len(mac.name) for mac in the_fleet().macs)}}  {said}"
+
+
+def _of_another_time() -> list[str]:
+    """What Serve would be told as it was before the upgrade, though it has changed since, in words."""
+    if the_fleet().head.name not in _going():
+        return []
+    now, then = (applications(serve_config(the_fleet(), kept)).keys() for kept in (False, True))
+    found = {"is served no more": now - then, "is served again": then - now}
+    return [
+        f"{name} {what}, as before the upgrade, until deploy/cluster.py has run."
+        for what, names in found.items()
+        for name in sorted(names)
+    ]
 
 
 def _draining(name: str) -> bool:

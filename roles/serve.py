@@ -24,6 +24,7 @@ from roles import announce
 from roles.context import the_fleet
 from roles.ray import daemon, wrapper
 from roles.report import seen_by_head
+from roles.told import told_plan
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -64,18 +65,13 @@ def programs(libexec: str = layout.LIBEXEC) -> list[TextFile]:
 
 
 def missing(cluster: Cluster) -> list[Lack]:
-    """What keeps the models and applications from being served by every Mac of this run.
+    """What keeps what Serve was told of from being served by every Mac of this run.
 
     A Mac that failed earlier, or that --limit leaves out, is not waited for.
     """
     present = {mac.name for mac in state.inventory.get_active_hosts()}
     absent = frozenset(mac.name for mac in the_fleet().macs) - present
-    return lacks(the_fleet(), announce.quiet_plan(), cluster, absent)
-
-
-def shortcomings(cluster: Cluster) -> str:
-    """What is `missing`, in words; empty when nothing is."""
-    return "; ".join(map(str, missing(cluster)))
+    return lacks(the_fleet(), told_plan(), cluster, absent)
 
 
 class Patience:

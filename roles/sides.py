@@ -127,8 +127,11 @@ def serve_moves() -> int:
 def ended() -> None:
     """Nothing of it is left on the head: no Ray reads the state of another one."""
     for label in reversed(layout.CLUSTER_LABELS):
-        launchd.absent(label, name=f"No {label}")
+        launchd.stop(label, name=f"{label} ends")
     _anew()
+    # Last: by them, whoever goes on after an interruption knows what was there.
+    for label in reversed(layout.CLUSTER_LABELS):
+        launchd.absent(label, name=f"No {label}")
 
 
 def _anew() -> None:

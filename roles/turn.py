@@ -24,12 +24,13 @@ from macos.operations import files, launchd, turn
 from macos.operations.files import TextFile
 from macos.operations.objects import folders_absent
 from macos.quiet import Commands, MacOperation, mac_operation
-from roles import announce, ray, serve, sides
+from roles import ray, serve, sides
 from roles.acting import UNREACHED, fail, run, tell, until
 from roles.context import joined, on, the_fleet, the_release
 from roles.drain import drain, flagged, let_in
 from roles.report import seen_by_head
 from roles.serve import PATIENCE_S, Patience
+from roles.told import told_plan
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -172,7 +173,7 @@ def _unserved(host: Host, batch: Sequence[str]) -> str:
         # Its head may be gone for good.
         with suppress(*UNREACHED):
             seen.append(seen_by_head(left))
-    found = alone(announce.quiet_plan(), [fleet.mac(name) for name in batch], seen)
+    found = alone(told_plan(), [fleet.mac(name) for name in batch], seen)
     said = ["the endpoint" if name == ENTRY else name for name in found]
     return f"no other Mac serves {' and '.join(said)} at this moment" if said else ""
 
@@ -260,11 +261,11 @@ def _done(host: Host, steps: Sequence[Callable[[], Commands]]) -> bool:
 
 
 def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> bool:
-    """Ray has this Mac, under its node IP, and on it are all that the plan wants there. `patient` forgives errors.
+    """Ray has this Mac, under its node IP, and on it is all that Serve was told of. `patient` forgives errors.
 
     `fleet` is on the side of the cluster that the Mac is to be in, `gone` the node of before, which does not count.
     """
-    mac = the_fleet().mac(host.name)
+    mac, plan = the_fleet().mac(host.name), told_plan(fleet)
     limit, started = Patience(PATIENCE_S), time.monotonic()
     failed: dict[int, float] = {}
     missing: list[Lack] = []
@@ -275,7 +276,7 @@ def _serves(host: Host, fleet: Fleet, gone: str = "", patient: bool = False) -> 
         for ip, pid in (each for deployed in seen.applications.values() for each in deployed.failing):
             if ip == mac.node_ip:
                 failed.setdefault(pid, time.monotonic())
-        missing.extend(missing_on(announce.quiet_plan(), mac, seen, gone))
+        missing.extend(missing_on(plan, mac, seen, gone))
         return "; ".join(map(str, missing))
 
     def hopeless(_: str) -> bool:
@@ -294,7 +295,7 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
 
     An older Mac need not be as fast as the others, and a fleet may have no others.
     """
-    plan, mac, before = announce.quiet_plan(), the_fleet().mac(host.name), before or {}
+    plan, mac, before = told_plan(), the_fleet().mac(host.name), before or {}
     models = _due(host)
     mine = tried(host, models, here=always_on(plan, mac))
     # At once: there may be fifty of them.
@@ -316,17 +317,17 @@ def _gate(host: Host, before: Mapping[str, Tried] | None = None) -> bool:
 
 
 def _due(host: Host) -> list[str]:
-    """What the settings want to be served on it, without groups whose other Macs are elsewhere."""
+    """What shall be served on it now, without groups whose other Macs are elsewhere."""
     try:
         seen = seen_by_head(the_fleet())
     except UNREACHED:
         return models_of(host)
-    return models_of(host) if seen.error else due_on(announce.quiet_plan(), the_fleet().mac(host.name), seen)
+    return models_of(host) if seen.error else due_on(told_plan(), the_fleet().mac(host.name), seen)
 
 
 def models_of(host: Host) -> list[str]:
-    """What the settings want to be served on it."""
-    return [model.id for model in announce.quiet_plan().models_on(the_fleet().mac(host.name))]
+    """What shall be served on it now."""
+    return [model.id for model in told_plan().models_on(the_fleet().mac(host.name))]
 
 
 def tried(host: Host, models: Sequence[str], patient: bool = True, here: Sequence[str] = ()) -> dict[str, Tried]:

@@ -22,7 +22,6 @@ from fleet.upgrade import (
     change,
     halved,
     interrupted,
-    new_copies,
     order,
     packages,
     scaled,
@@ -30,12 +29,12 @@ from fleet.upgrade import (
 )
 from macos.facts import Files
 from macos.facts.report import MacReport
-from macos.facts.running import Clusters, Starts, Turns
+from macos.facts.running import Clusters, Kept, Starts, Turns
 from macos.facts.running import Running as RunningFact
 from roles import announce, ray, serve, sides, turn
 from roles.context import everyone, on, reached, the_fleet, this_mac
 from roles.jobs import stop_at_the_first, turn_over
-from roles.report import seen_by_head
+from roles.told import told_plan
 
 
 @cache
@@ -94,10 +93,16 @@ def restarts_nobody() -> None:
     announce.end(2)
 
 
-def at_once() -> bool:
-    """Whether this run restarts Ray on Macs that serve, all together. No rollback takes that back."""
+def without_turn() -> bool:
+    """Whether this run gives Ray on this Mac something else, with no turn to keep what it ran: no rollback has that."""
     restarts = any(each.runs and each.restarts for each in changes()) or sides.serve_moves()
-    return bool(host.data.get("at_once") and restarts)
+    if host.data.get("at_once") and restarts:
+        return True
+    # In a turn that was interrupted, that was kept.
+    if everyone(MacReport)[host.name].draining:
+        return False
+    laid = host.get_fact(Kept, path=layout.plist_path(layout.RAY_LABEL))
+    return bool(laid) and laid != ray.digest(layout.RAY_LABEL, ray.reads()[layout.RAY_LABEL])
 
 
 def announced() -> None:
@@ -162,16 +167,11 @@ def _serve_stays() -> None:
 
 
 def _added() -> list[str]:
-    """What Serve has not been told of yet, while Macs have their turns: it would be waited for on each of them."""
+    """The Macs that are new while others have their turns: what Serve places on one of them, it takes from those."""
     if not turns():
         return []
-    seen = seen_by_head()
-    known = seen.applications
-    models = [model.id for model in the_fleet().models if known and application_name(model) not in known]
-    models += [f"copies of {model}" for model in new_copies(announce.plan(), seen)]
     # One in the middle of its turn may have nothing of Ray at this moment.
-    macs = [each.mac.name for each in changes() if not (everyone(Clusters)[each.mac.name].cluster or each.drains)]
-    return [*models, *macs]
+    return [each.mac.name for each in changes() if not (everyone(Clusters)[each.mac.name].cluster or each.drains)]
 
 
 def agreed(interruptions: Sequence[str]) -> None:
@@ -184,7 +184,7 @@ def agreed(interruptions: Sequence[str]) -> None:
 
 def unserved(parts: Sequence[Sequence[Mac]]) -> list[str]:
     """What nobody serves while some Macs have their turn, in words; `parts` have it one after the other."""
-    plan = announce.plan()
+    plan = told_plan()
     found = {model: names(part) for part in parts for model in interrupted(plan, part)}
     seconds = _starts() if found else {}
     return [

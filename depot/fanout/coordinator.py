@@ -394,7 +394,6 @@ class Fanout:
         return any(held == parcel and not self.macs[name].failed for name, held in list(self._mending))
 
     def _settled(self, name: str, parcel: str) -> bool:
-        mac = self.macs[name]
-        if mac.failed or self._ended:
-            return True
-        return parcel in mac.shares and mac.shares[parcel].whole
+        mac = self.macs.get(name)
+        # One that is not there has failed before the fan-out began.
+        return mac is None or bool(mac.failed or self._ended) or (parcel in mac.shares and mac.shares[parcel].whole)

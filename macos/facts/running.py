@@ -11,7 +11,16 @@ from itertools import pairwise
 
 from pyinfra.api.facts import FactBase
 
-from fleet.layout import NEXT_RAY_LABEL, PLISTS, PREVIOUS, RAY_LABEL, RELEASES, SERVE_CONFIG, UPGRADE
+from fleet.layout import (
+    NEXT_RAY_LABEL,
+    NEXT_SERVE_CONFIG,
+    PLISTS,
+    PREVIOUS,
+    RAY_LABEL,
+    RELEASES,
+    SERVE_CONFIG,
+    UPGRADE,
+)
 from fleet.rollback import Turned
 
 from .launchd import parse_print, plist_path
@@ -156,6 +165,31 @@ class ServePort(FactBase[int]):
         return int(found[0]) if found else 0
 
 
+class ServeConfig(FactBase[str]):
+    """The Serve config of the cluster whose head this Mac is; empty without one.
+
+    `port` is that of Ray's control service, as a Mac may be the head of a cluster that is coming as well. `kept` asks
+    for what would be gone back to.
+    """
+
+    def command(self, port: int, kept: bool = False) -> str:
+        """What another Mac than a head has in that file is left over from when it was one. Never fails."""
+        if kept:
+            return f"cat {PREVIOUS}{SERVE_CONFIG} 2>/dev/null; true"
+        configs = {RAY_LABEL: SERVE_CONFIG, NEXT_RAY_LABEL: NEXT_SERVE_CONFIG}
+        each = [f"if grep -q '>--port={port}<' {plist_path(job)}; then cat {file}; " for job, file in configs.items()]
+        return f"{{ {'el'.join(each)}fi; }} 2>/dev/null; true"
+
+    @staticmethod
+    def default() -> str:
+        """There is none."""
+        return ""
+
+    def process(self, output: list[str]) -> str:
+        """As it stands there."""
+        return "\n".join(output)
+
+
 class KeptJobs(FactBase[list[str]]):
     """The jobs of what can be gone back to, by label."""
 
@@ -214,18 +248,24 @@ class Turns(FactBase[Turned]):
 
 
 class Ongoing(FactBase[int | None]):
-    """How many requests Serve's proxy and the replicas of this Mac work on, by Ray's metrics at `url`: up to 10 s old.
+    """How many requests Serve's proxy and the replicas of this Mac work on, by Ray's metrics: up to 10 s old.
 
+    They are asked at the port that Ray was started with, which the settings may have changed since.
     A request may count twice, as one of the proxy's and one of a replica's. None when Ray is there and does not tell.
     With an `application`, only those that its replicas work on.
     """
 
-    def command(self, url: str, application: str = "") -> str:
-        """A Mac on which nobody listens there has no requests either, which is curl's status 7. Never fails."""
+    def command(self, address: str, application: str = "") -> str:
+        """A Mac without Ray has no requests; nor one on which nobody listens, curl's status 7. Never fails."""
         names = "ray_serve_(num_ongoing_http_requests|replica_processing_queries)"
         of = f' && index($0, "application=\\"{application}\\"")' if application else ""
         total = f"awk '/^{names}[{{ ]/{of} {{ sum += $NF }} END {{ print sum + 0 }}'"
-        return f'told=$(curl -sf -m 10 {shlex.quote(url)}); case $? in 0|7) echo "$told" | {total};; esac; true'
+        port = f"$(launchctl print system/{RAY_LABEL} 2>/dev/null | sed -n 's/.*--metrics-export-port=//p')"
+        asked = f'curl -sf -m 10 "http://{address}:$port/metrics"'
+        return (
+            f'port={port}; if [ -n "$port" ]; then told=$({asked}); else told=; fi; '
+            f'case $? in 0|7) echo "$told" | {total};; esac; true'
+        )
 
     @staticmethod
     def default() -> None:

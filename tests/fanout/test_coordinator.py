@@ -67,6 +67,14 @@ def test_everything_arrives_and_the_control_machine_sends_one_copy(lab: Lab) -> 
     assert all(size <= received <= 1.05 * size for received in sent.received.values())
 
 
+def test_a_mac_that_has_failed_before_is_waited_for_by_nobody(lab: Lab) -> None:
+    *others, _ = MACS
+    fanout = lab.fanout(parcels := two_parcels(lab), [lab.member(name) for name in others])
+    for parcel in parcels:
+        assert results(fanout, replace(parcel, macs=tuple(others))) == dict.fromkeys(others, "")
+    assert fanout.settled()
+
+
 def test_a_mac_that_joins_a_fleet_that_has_it_all_takes_nothing_from_the_control_machine(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bsd_shell import BsdShell
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
 
@@ -27,3 +28,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     yield fleet
     context._fleets.clear()
     context._answers.clear()
+
+
+@pytest.fixture(params=["bash", "dash"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> BsdShell:
+    """Either shell, with this machine's commands."""
+    return BsdShell(request.param, tmp_path, ())

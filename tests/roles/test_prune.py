@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bsd_shell import BsdShell
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
 from test_macos_harness import Command, Responses, make_state, run
 
@@ -97,28 +98,62 @@ def test_nothing_is_said_or_done_when_no_code_is_left_over(fleet: Fleet, said: S
     assert said() == []
 
 
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], str]], None]:
+    """What the head is asked for; by default it has no Serve config."""
+    answer: list[Callable[[], str]] = [str]
+    monkeypatch.setattr(prune, "serve_config", lambda _: answer[0]())
+    return lambda given: answer.__setitem__(0, given)
+
+
 def weight_answers(fleet: Fleet) -> dict[str, list[str]]:
     wanted = fleet.models[0].path
     folders = [wanted.rpartition("/")[0], wanted, f"{WEIGHTS}/old", f"{WEIGHTS}/old/1a"]
-    there = [f"drwxr-xr-x root wheel 755 96 {WEIGHTS}/old"]
+    there = [f"drwxr-xr-x root wheel 755 96 {WEIGHTS}/old", f"drwxr-xr-x root wheel 755 96 {WEIGHTS}/old/1a"]
     return {"mindepth": folders, "%Sp": there, "du -sk": [f"8000000\t{WEIGHTS}/old"]}
 
 
+@pytest.mark.usefixtures("serve")
 def test_weights_are_only_told_unless_they_are_to_go(fleet: Fleet, said: Said) -> None:
     assert run(weight_answers(fleet), prune.weights) == []
     [line] = said()
     assert line.endswith(f"{WEIGHTS}/old: 8.2 GB, named by no setting; deploy/cluster.py --data prune=1 removes it")
 
 
-def test_weights_go_when_asked_for(fleet: Fleet, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--data prune=1`."""
+
     def with_data(responses: Responses) -> State:
         state = make_state(responses)
         next(iter(state.inventory)).data.prune = 1
         return state
 
     monkeypatch.setattr("test_macos_harness.make_state", with_data)
+
+
+@pytest.mark.usefixtures("serve", "asked_for")
+def test_weights_go_when_asked_for(fleet: Fleet, said: Said) -> None:
     assert going(run(weight_answers(fleet), prune.weights)) == [f"{WEIGHTS}/old"]
     assert said()[0].endswith("8.2 GB, removed, as no setting names it")
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_weights_that_engines_start_from_stay(fleet: Fleet, serve: Callable[[Callable[[], str]], None]) -> None:
+    """The settings name a new revision, and Serve has not been told of it."""
+    serve(lambda: f"    model_source: {WEIGHTS}/old/1a\n    port: 1\n")
+    assert run(weight_answers(fleet), prune.weights) == []
+    serve(lambda: f"    model_source: '{WEIGHTS}/old/2b'\n")
+    assert going(run(weight_answers(fleet), prune.weights)) == [f"{WEIGHTS}/old/1a"]
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_no_weights_go_while_the_head_is_away(fleet: Fleet, serve: Callable[[Callable[[], str]], None]) -> None:
+    def away() -> str:
+        raise PyinfraError("no answer")
+
+    serve(away)
+    assert run(weight_answers(fleet), prune.weights) == []
 
 
 def test_nothing_is_said_when_every_model_is_named(fleet: Fleet, said: Said) -> None:

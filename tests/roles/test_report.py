@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from bsd_shell import BsdShell
 
+from fleet.layout import NEXT_RAY_LABEL, RAY_LABEL
 from fleet.seen import Cluster, Deployed
 from roles.report import NodeReport, Report, cluster
 
@@ -86,7 +88,33 @@ def test_a_mac_without_a_release_reports_nothing() -> None:
 
 
 def test_the_command_never_fails_and_quotes_names() -> None:
-    command = NodeReport().command(release_id="abc", names=("alpha", "b c"), dashboard="")
+    command = NodeReport().command(release_id="abc", names=("alpha", "b c"))
     assert command.endswith("|| echo '{}'")
     assert "--resolve alpha 'b c'" in command
     assert "--head" not in command
+
+
+@pytest.mark.parametrize(
+    ("ray", "coming", "asked"),
+    [
+        (("6379", "8265"), None, "8265"),
+        # The settings name another one by now.
+        (("6379", "9265"), None, "9265"),
+        # The head of two clusters.
+        (("7379", "9265"), ("6379", "8266"), "8266"),
+        (("6379", "8266"), ("7379", "9265"), "8266"),
+        # One that does not run.
+        (None, None, "8265"),
+        (("7379", "9265"), None, "8265"),
+    ],
+)
+def test_the_dashboard_is_asked_where_the_cluster_was_started_with_it(
+    shell: BsdShell, ray: tuple[str, str] | None, coming: tuple[str, str] | None, asked: str
+) -> None:
+    jobs = {f"system/{label}": ports for label, ports in ((RAY_LABEL, ray), (NEXT_RAY_LABEL, coming)) if ports}
+    lines = r"printf '\t\t--port=%s\n\t\t--ray-client-server-port=6379\n\t\t--dashboard-port=%s\n'"
+    printed = "".join(f"{job}) {lines} {gcs} {port} ;; " for job, (gcs, port) in jobs.items())
+    shell.command("launchctl", f'case "$2" in {printed} *) exit 113 ;; esac')
+    command = NodeReport().command(release_id="abc", names=("alpha",), gcs=6379, dashboard=8265)
+    shown = shell.run(command.replace("${release:-/opt/raylab/releases/abc}/env/bin/python -I", "echo"))
+    assert shown.stdout.strip().endswith(f"--head --dashboard http://127.0.0.1:{asked}")

@@ -24,11 +24,6 @@ from roles import context, drain, sides, turn
 ONE, TWO = "10.77.0.11:6379", "10.77.0.11:6879"
 
 
-@pytest.fixture(params=["bash", "dash"])
-def shell(request: pytest.FixtureRequest, tmp_path: Path) -> BsdShell:
-    return BsdShell(request.param, tmp_path, ())
-
-
 def printed(arguments: list[str]) -> str:
     """What launchd prints of a job."""
     return "\n".join(["x = {", "\targuments = {", *(f"\t\t{each}" for each in arguments), "\t}", "}"])

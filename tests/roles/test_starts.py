@@ -14,7 +14,7 @@ from fleet_project import Project
 from fleet.plan import make_plan
 from fleet.seen import Cluster, Deployed
 from fleet.settings import Fleet
-from roles import announce, turn
+from roles import turn
 
 # What Serve has of the tiny model on beta after so many seconds.
 Course = Callable[[float], Deployed]
@@ -58,7 +58,7 @@ def starts(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Cal
     fleet = Project(tmp_path).load()
     ip = fleet.mac("beta").node_ip
     monkeypatch.setattr(turn, "the_fleet", lambda: fleet)
-    monkeypatch.setattr(announce, "quiet_plan", lambda: make_plan(fleet, {}))
+    monkeypatch.setattr(turn, "told_plan", lambda *_: make_plan(fleet, {}))
 
     def wait(course: Course, patient: bool = False) -> bool:
         def seen(_: Fleet) -> Cluster:

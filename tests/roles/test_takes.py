@@ -16,7 +16,7 @@ from fleet.plan import make_plan
 from fleet.seen import Cluster, Deployed
 from fleet.settings import Fleet
 from macos.facts.running import Tried
-from roles import announce, sides, turn
+from roles import sides, turn
 
 __all__ = ["clock"]
 
@@ -62,7 +62,7 @@ def beta(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Turn:
     fleet = Project(tmp_path).load()
     made = Turn(fleet, clock)
     monkeypatch.setattr(turn, "the_fleet", lambda: fleet)
-    monkeypatch.setattr(announce, "quiet_plan", lambda: make_plan(fleet, {}))
+    monkeypatch.setattr(turn, "told_plan", lambda *_: make_plan(fleet, {}))
     monkeypatch.setattr(sides, "crosses", lambda name: False)
     for name in ("drain", "let_in"):
         monkeypatch.setattr(turn, name, getattr(made, name))
@@ -133,7 +133,7 @@ def test_only_a_copy_that_need_not_be_there_may_be_loading(
     project.change("inventory/group_data/all.py", '"context": 512,', f'"context": 512, "replicas": {replicas},')
     beta.fleet = project.load()
     monkeypatch.setattr(turn, "the_fleet", lambda: beta.fleet)
-    monkeypatch.setattr(announce, "quiet_plan", lambda: make_plan(beta.fleet, {}))
+    monkeypatch.setattr(turn, "told_plan", lambda *_: make_plan(beta.fleet, {}))
     monkeypatch.setattr(turn, "tried", lambda *_, **__: {"tiny": Tried(0.0, f'HTTP 503: {{"code": "{said}"}}')})
     monkeypatch.setattr(turn, "state", SimpleNamespace(inventory=SimpleNamespace(get_active_hosts=list)))
     assert turn._gate(beta.host) is passes  # type: ignore[arg-type]

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from bsd_shell import BsdShell
+from bsd_shell import PREFIX, BsdShell
 from test_macos_harness import fact
 from test_macos_launchd import LABEL, PRINTED
 
-from fleet.layout import DRAINING, LIBEXEC, PREVIOUS, STATE, UPGRADE
+from fleet.layout import DRAINING, LIBEXEC, NEXT_SERVE_CONFIG, PLISTS, PREVIOUS, SERVE_CONFIG, STATE, UPGRADE
 from fleet.rollback import Turned
-from macos.facts.running import Generations, Kept, Ongoing, Running, Starts, Tried, Turns
+from macos.facts.running import Generations, Kept, Ongoing, Running, ServeConfig, Starts, Tried, Turns
 
 STORE = "io.raylab.store"
 MANIFEST = {"id": "abc", "files": [{"name": "ray-2.59.0-cp311-none-any.whl"}]}
@@ -67,30 +67,70 @@ def test_what_is_kept_is_told_by_its_digest() -> None:
     assert fact(Kept, "\t<key>RAYLAB_DIGEST</key>\n\t<string>abc</string>", path="/p") == "abc"
 
 
-def test_requests_that_go_on_are_those_of_the_proxy_and_of_replicas(shell: BsdShell) -> None:
-    shell.command(
+@pytest.fixture
+def with_ray(shell: BsdShell) -> BsdShell:
+    """Ray was started with a port that the settings may not name any more."""
+    shell.command("launchctl", r"[ $2 = system/io.raylab.ray ] && printf '\t\t--metrics-export-port=6399\n'")
+    return shell
+
+
+def test_requests_that_go_on_are_those_of_the_proxy_and_of_replicas(with_ray: BsdShell) -> None:
+    with_ray.command(
         "curl",
-        "cat <<'E'\n"
+        "case \"$*\" in *' http://10.0.0.1:6399/metrics') ;; *) exit 7 ;; esac; cat <<'E'\n"
         "# HELP ray_serve_num_ongoing_http_requests x\n"
         'ray_serve_num_ongoing_http_requests{node_id="a"} 2.0\n'
         'ray_serve_replica_processing_queries{application="m"} 1.0\n'
         'ray_serve_replica_processing_queries_other{application="m"} 9.0\n'
         "E",
     )
-    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") == 3
-    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics", application="m") == 1
-    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics", application="n") == 0
+    assert with_ray.fact(Ongoing, address="10.0.0.1") == 3
+    assert with_ray.fact(Ongoing, address="10.0.0.1", application="m") == 1
+    assert with_ray.fact(Ongoing, address="10.0.0.1", application="n") == 0
 
 
-def test_where_nobody_listens_nothing_goes_on(shell: BsdShell) -> None:
-    shell.command("curl", "exit 7")
-    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") == 0
+def test_where_nobody_listens_nothing_goes_on(with_ray: BsdShell) -> None:
+    with_ray.command("curl", "exit 7")
+    assert with_ray.fact(Ongoing, address="10.0.0.1") == 0
+
+
+def test_without_ray_nothing_goes_on(shell: BsdShell) -> None:
+    shell.command("launchctl", "exit 113")
+    shell.command("curl", "exit 28")
+    assert shell.fact(Ongoing, address="10.0.0.1") == 0
 
 
 @pytest.mark.parametrize("status", [22, 28])
-def test_where_ray_does_not_tell_nobody_knows(shell: BsdShell, status: int) -> None:
-    shell.command("curl", f"exit {status}")
-    assert shell.fact(Ongoing, url="http://10.0.0.1:1/metrics") is None
+def test_where_ray_does_not_tell_nobody_knows(with_ray: BsdShell, status: int) -> None:
+    with_ray.command("curl", f"exit {status}")
+    assert with_ray.fact(Ongoing, address="10.0.0.1") is None
+
+
+@pytest.mark.parametrize(
+    ("jobs", "found"),
+    [
+        ({"ray": "6379"}, "now"),
+        ({"ray": "6379", "next-ray": "7379"}, "now"),
+        ({"ray": "7379", "next-ray": "6379"}, "coming"),
+        # A head of before, which is a worker now; and one that never was any.
+        ({}, ""),
+        ({"ray": "7379"}, ""),
+    ],
+)
+def test_the_serve_config_is_that_of_the_cluster_that_is_asked_for(
+    shell: BsdShell, tmp_path: Path, jobs: dict[str, str], found: str
+) -> None:
+    for name in ("ray", "next-ray"):
+        ports = f"<string>--port={jobs[name]}</string>" if name in jobs else "<string>--address=10.0.0.1:6379</string>"
+        (tmp_path / f"io.raylab.{name}.plist").write_text(f"<array>\n{ports}\n</array>\n")
+    files = {SERVE_CONFIG: "now", NEXT_SERVE_CONFIG: "coming", f"{PREVIOUS}{SERVE_CONFIG}": "kept"}
+    for path, text in files.items():
+        place = Path(path.replace(PREFIX, str(shell.prefix)))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{text}\n")
+    command = ServeConfig().command(port=6379).replace(PLISTS, str(tmp_path))
+    assert shell.run(command).stdout.strip() == found
+    assert shell.fact(ServeConfig, port=6379, kept=True) == "kept"
 
 
 def test_how_long_engines_took_to_start_is_told_by_the_mac_with_the_controller(shell: BsdShell) -> None:
@@ -138,11 +178,6 @@ def test_only_the_models_of_this_mac_are_asked_of_nobody_else_and_what_fails_is_
 )
 def test_one_that_does_not_has_the_answer_as_its_error(shell: BsdShell, body: str, status: str, error: str) -> None:
     assert error in answers(shell, body, status).error
-
-
-@pytest.fixture(params=["bash", "dash"])
-def shell(request: pytest.FixtureRequest, tmp_path: Path) -> BsdShell:
-    return BsdShell(request.param, tmp_path, ())
 
 
 def turn(shell: BsdShell, verb: str, digest: str = "", number: int = 1) -> tuple[int, str]:

@@ -59,6 +59,10 @@ class Macs:
     token: str = ""
     """What sum Ray's token has on each."""
     serve_port: int = 0
+    serves: dict[str, list[str]] = field(default_factory=dict)
+    """The applications of the Serve config on the head, and of the one that is kept: `now`, `kept`."""
+    laid: str = ""
+    """What the plist of Ray's job on each Mac was made of."""
 
     def responses(self, name: str) -> dict[str, Any]:
         cluster, coming = self.clusters.get(name), self.coming.get(name)
@@ -74,11 +78,18 @@ class Macs:
             layout.RAY_TOKEN: [f"-rw-r----- root x 640 64 {layout.RAY_TOKEN}", f"{self.token}  {layout.RAY_TOKEN}"]
             if self.token
             else [],
+            f"cat {layout.PREVIOUS}{layout.SERVE_CONFIG}": self.config("kept"),
+            f"cat {layout.SERVE_CONFIG}": self.config("now") if name == "alpha" else [],
+            f"' {layout.plist_path(layout.RAY_LABEL)}": [f"\t<string>{self.laid}</string>"] if self.laid else [],
             "^http_options": [f"  port: {self.serve_port}"] if self.serve_port and name == "alpha" else [],
             layout.UPGRADE: self.numbers_of(name),
             "@@raylab": ["@@raylab memory", str(64 * 2**30), "@@raylab draining"]
             + ([layout.DRAINING] if name == self.draining else []),
         }
+
+    def config(self, which: str) -> list[str]:
+        names = self.serves.get(which, [])
+        return ["applications:", *(f"- {{name: {name}, args: {{}}}}" for name in names)] if names else []
 
     def numbers_of(self, name: str) -> list[str]:
         if name not in self.upgrades:
@@ -337,6 +348,56 @@ def test_a_rollback_that_has_ended_is_not_taken_back(project: Project, monkeypat
     macs = Macs(dict.fromkeys(NAMES, A1), upgrades=dict.fromkeys(NAMES, (1, 2)))
     run(project, macs, monkeypatch, deploy=go_back)
     assert macs.taken == []
+
+
+def test_a_rollback_tells_what_serve_was_told_since_the_upgrade(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    macs = Macs(dict.fromkeys(NAMES, A1), upgrades=dict.fromkeys(NAMES, (2, 1)))
+    macs.serves = {"now": ["llm", "model:tiny", "model:new"], "kept": ["llm", "model:tiny", "model:old"]}
+    with pytest.raises(SystemExit):
+        run(project, macs, monkeypatch, deploy=go_back)
+    assert macs.taken == []
+    said = capsys.readouterr().err
+    assert "model:new is served no more, as before the upgrade, until deploy/cluster.py has run." in said
+    assert "model:old is served again, as before the upgrade" in said
+    assert "model:tiny" not in said
+
+
+def test_a_model_that_serve_was_not_told_of_delays_no_upgrade(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor has anybody to agree that it is away meanwhile, though one Mac alone shall have it."""
+    project.change("inventory/group_data/all.py", '"context": 512,', '"context": 512, "replicas": 1,')
+    macs = Macs(dict.fromkeys(NAMES, A1), python=dict.fromkeys(NAMES, "3.11.9"), serves={"now": ["llm", "model:other"]})
+    run(project, macs, monkeypatch)
+    assert turns(macs) == ["beta", "gamma", "alpha"]
+    assert "served by nobody else" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("laid", "draining", "forgets"),
+    [
+        ("other", "", True),
+        # Nothing becomes of it; there was nothing; and it has begun a turn, which kept what it ran.
+        ("same", "", False),
+        ("", "", False),
+        ("other", "beta", False),
+    ],
+)
+def test_what_ray_gets_without_a_turn_leaves_nothing_to_go_back_to(
+    project: Project, monkeypatch: pytest.MonkeyPatch, laid: str, draining: str, forgets: bool
+) -> None:
+    """Of Macs that were stopped, `deploy/cluster.py` asks nobody."""
+    found = []
+
+    def converge() -> None:
+        if context.host.name == NAMES["beta"]:
+            found.append(upgrade.without_turn())
+
+    monkeypatch.setattr(ray, "digest", lambda *_: "same")
+    run(project, Macs(dict.fromkeys(NAMES, A1), laid=laid, draining=draining), monkeypatch, deploy=converge)
+    assert found == [forgets]
 
 
 def test_a_mac_that_is_new_waits_for_the_upgrade(

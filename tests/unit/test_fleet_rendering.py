@@ -145,7 +145,6 @@ def test_the_head_also_knows_the_store(fleet: Fleet) -> None:
         "RAY_REDIS_CA_CERT": "/opt/raylab/etc/store-ca.pem",
         "RAY_REDIS_CLIENT_CERT": "/opt/raylab/etc/store-cert.pem",
         "RAY_REDIS_CLIENT_KEY": "/opt/raylab/etc/store-key.pem",
-        "RAY_external_storage_namespace": "raylab-lab",
     }
 
 

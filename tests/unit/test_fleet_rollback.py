@@ -22,6 +22,10 @@ TAKEN_BACK = {"alpha": Turned(2, 3), "beta": Turned(2, 3), "gamma": Turned(2, 3)
         # A rollback that was interrupted, and one that has ended: it never goes forward again.
         (ENDED | {"beta": Turned(2, 3)}, ("alpha", "gamma")),
         (TAKEN_BACK, ()),
+        # One upgrade at a time: this one had stopped half-way, and what the others run came with the one before.
+        (BEFORE | {"beta": Turned(2, 3)}, ()),
+        # Two that others had since, of which the last is to go.
+        ({"alpha": Turned(4, 3), "beta": Turned(2, 3)}, ("alpha",)),
         # A Mac that came after the upgrade, and a fleet that never had one.
         (ENDED | {"delta": Turned()}, ("alpha", "beta", "gamma")),
         ({"alpha": Turned(), "beta": Turned()}, ()),

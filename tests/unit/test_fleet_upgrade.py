@@ -21,7 +21,6 @@ from fleet.upgrade import (
     due_on,
     halved,
     interrupted,
-    new_copies,
     order,
     pace,
     packages,
@@ -155,13 +154,13 @@ def test_who_is_interrupted(settings: dict[str, object], batch: list[str], unser
     assert interrupted(plan, [plan.fleet.mac(name) for name in batch]) == unserved
 
 
-def serving(plan: Plan, model: str = "", entry: str = "", nodes: str = "", target: int = 0) -> Cluster:
+def serving(plan: Plan, model: str = "", entry: str = "", nodes: str = "") -> Cluster:
     """A cluster with copies of the model m0, and entries, on these Macs."""
 
     def at(names: str) -> frozenset[str]:
         return frozenset(plan.fleet.mac(name).node_ip for name in names.split())
 
-    found = {"model:m0": Deployed("RUNNING", places=at(model), target=target), "llm": Deployed(places=at(entry))}
+    found = {"model:m0": Deployed("RUNNING", places=at(model)), "llm": Deployed(places=at(entry))}
     return Cluster({ip: {} for ip in at(nodes)}, found)
 
 
@@ -201,26 +200,6 @@ def test_a_group_is_due_when_all_its_macs_are_in_the_cluster() -> None:
     assert due_on(plan, one, serving(plan, nodes=f"{one.name} {other.name}")) == ["m0"]
     [third] = set(plan.fleet.macs) - {one, other}
     assert due_on(plan, third, serving(plan, nodes="alpha beta gamma")) == []
-
-
-@pytest.mark.parametrize(
-    ("replicas", "places", "target", "new"),
-    [
-        ("all", "alpha beta gamma", 3, []),
-        ("all", "alpha beta", 2, ["m0"]),
-        # One that has failed is none that is new.
-        ("all", "alpha beta", 3, []),
-        (1, "alpha beta", 2, []),
-        (1, "gamma", 1, ["m0"]),
-        ({"min": 1, "max": 3}, "gamma", 1, []),
-        # Serve does not know it.
-        ("all", "", 0, []),
-    ],
-)
-def test_copies_that_serve_has_not_been_told_of(replicas: object, places: str, target: int, new: list[str]) -> None:
-    plan = plan_of({"replicas": replicas})
-    assert [mac.name for mac in plan.placements["m0"].macs][:1] == ["alpha"]
-    assert new_copies(plan, serving(plan, places, target=target)) == new
 
 
 @pytest.mark.parametrize(
