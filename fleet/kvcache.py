@@ -33,14 +33,16 @@ class Cache:
 
     layers: tuple[Layer, ...]
     states: int = 0
-    """Layers beside them that keep a state instead, of a size that config.json does not tell."""
+    """Layers beside them that keep a state instead."""
+    state_bytes: int = 0
+    """What all of these keep of one request, whatever its length; 0 when config.json does not tell."""
     latent: bool = False
     """Whether it is of multi-head latent attention, which cannot be split by heads."""
 
     def size(self, context: int, requests: int) -> int:
         """Bytes of so many requests, each of a full context, in tokens."""
         tokens = (layer.bytes_per_token * min(context, layer.window or context) for layer in self.layers)
-        return sum(tokens) * requests
+        return (sum(tokens) + self.state_bytes) * requests
 
 
 def read_cache(config: Mapping[str, Any] | None, engine: str, engine_kwargs: Mapping[str, Any]) -> Cache | None:
@@ -70,7 +72,9 @@ def read_cache(config: Mapping[str, Any] | None, engine: str, engine_kwargs: Map
         for each in kinds
         if each in _WHOLE or each == "sliding_attention"
     ]
-    return Cache(tuple(layers), count - len(layers), latent)
+    states = count - len(layers)
+    told = [*kinds].count("linear_attention") == states
+    return Cache(tuple(layers), states, states * _linear_attention(text, width) if told else 0, latent)
 
 
 def text_config(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -120,6 +124,17 @@ def _latent(text: Mapping[str, Any]) -> int:
     """Multi-head latent attention keeps one compressed vector; DeepSeek 3.2 also an index."""
     parts = ("kv_lora_rank", "qk_rope_head_dim", "index_head_dim")
     return sum(whole_number(text.get(part)) or 0 for part in parts)
+
+
+def _linear_attention(text: Mapping[str, Any], width: int) -> int:
+    """Bytes that one layer of linear attention keeps (Qwen3-Next, Qwen3.5): a state, and a few tokens."""
+    heads, value_heads, key, value, kernel = (
+        whole_number(text.get(f"linear_{part}"))
+        for part in ("num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim", "conv_kernel_dim")
+    )
+    if not (heads and value_heads and key and value and kernel):
+        return 0
+    return value_heads * key * value * 4 + (kernel - 1) * (2 * heads * key + value_heads * value) * width
 
 
 def _value_bytes(text: Mapping[str, Any], engine: str, engine_kwargs: Mapping[str, Any]) -> int:

@@ -71,6 +71,8 @@ def indivisible(model: Model, macs: int) -> str:
     if pipelined(model):
         if model.engine == "mlx" and kind not in mlx_models.PIPELINE:
             return f"mlx-lm {mlx_models.VERSION} has no pipeline for models of type {kind}"
+        if model.engine == "mlx" and layers and layers % macs:
+            return f"{layers} layers cannot be shared out evenly to {macs} Macs"
         return f"{layers} layers cannot be shared out to {macs} Macs" if layers and layers < macs else ""
     if kind not in mlx_models.TENSOR:
         return f"mlx-lm {mlx_models.VERSION} cannot share out models of type {kind}"

@@ -236,7 +236,7 @@ def _uncounted(model: Model) -> list[str]:
     if cache is None or not cache.layers:
         assumed = gb(UNKNOWN_CACHE)
         return [f"{model.id}: config.json does not tell the size of its KV cache, which is counted as {assumed} GB."]
-    if cache.states:
+    if cache.states and not cache.state_bytes:
         layers = _counted(cache.states, "layer")
         return [f"{model.id}: {layers} keep a state instead of a KV cache; it is not counted."]
     return []

@@ -24,8 +24,9 @@ _LIMITS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (ChatCompletionRequest, ("max_completion_tokens", "max_tokens")),
     (CompletionRequest, ("max_tokens",)),
 )
-# What vLLM names as the cause when a prompt leaves no room for as long an answer as the request allows.
-_TOO_LONG = frozenset({"max_tokens", "max_completion_tokens", "input_tokens", "input_text"})
+# What engines name as the cause when a prompt leaves no room for as long an answer as the request allows, or when it
+# allows less than the client wants at least.
+_TOO_LONG = frozenset({"max_tokens", "max_completion_tokens", "min_tokens", "input_tokens", "input_text"})
 
 # What a roll sends to see whether the Mac serves that it asks: no other one shall answer for it.
 HERE = "x-raylab-here"

@@ -67,6 +67,9 @@ class EchoServer(Placed, LLMServerProtocol):
         if "long" in words and request.max_completion_tokens:
             yield _refusal("no room for so many tokens", "input_tokens")
             return
+        if (request.min_tokens or 0) > (request.max_completion_tokens or request.min_tokens or 0):
+            yield _refusal("min_tokens is more than max_completion_tokens", "min_tokens")
+            return
         if request.stream:
             async for part in self._stream(request, words, here):
                 yield [part]

@@ -158,6 +158,25 @@ def piped() -> str:
     return _random(Model, ModelArgs, settings)
 
 
+@cache
+def recurrent() -> str:
+    """A random Qwen3.5: every second layer keeps a state instead of something for each token."""
+    from mlx_lm.models.qwen3_5 import Model, ModelArgs
+
+    settings = {
+        "model_type": "qwen3_5",
+        "num_hidden_layers": 4,
+        "full_attention_interval": 2,
+        "linear_num_value_heads": 2,
+        "linear_num_key_heads": 2,
+        "linear_key_head_dim": 32,
+        "linear_value_head_dim": 32,
+        "tie_word_embeddings": False,
+        "dtype": "float32",
+    }
+    return _random(Model, ModelArgs, settings)
+
+
 def _random(kind: Any, arguments: Any, settings: dict[str, object]) -> str:  # noqa: ANN401
     """The lab's tokenizer and sizes, and another network."""
     path = folder() / str(settings["model_type"])

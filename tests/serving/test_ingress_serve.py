@@ -135,6 +135,10 @@ def test_a_prompt_that_leaves_less_room_than_our_limit_gets_what_is_left(front: 
     assert front.said("long")["limit"] is None
     with pytest.raises(openai.BadRequestError, match="no room"):
         front.ask("long", max_completion_tokens=3)
+    # Nor does it end an answer that the client wants to be longer.
+    assert front.said("where", extra_body={"min_tokens": 9})["limit"] is None
+    with pytest.raises(openai.BadRequestError, match="min_tokens is more"):
+        front.ask("where", max_completion_tokens=3, extra_body={"min_tokens": 9})
 
 
 @pytest.mark.parametrize(

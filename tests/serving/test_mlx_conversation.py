@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,47 @@ def test_the_templates_variables_have_defaults() -> None:
         assert other["choices"][0]["message"]["content"] == " leading"
 
     serve(use, reciting(), chat_template_kwargs={"start": "[plain]"})
+
+
+@pytest.mark.parametrize("name", ["chat_template", "tokenize", "tokenizer_kwargs", "add_generation_prompt"])
+def test_the_templates_variables_are_no_way_around_it(server: MlxServer, name: str) -> None:
+    """A template of the client's would run on the Mac, for as long as it likes."""
+    refused = asyncio.run(chat(server, chat_template_kwargs={name: "{{ 1 }}", "mood": "glad"}))["error"]
+    assert refused["code"] == 400
+    assert refused["message"] == f"chat_template_kwargs: {name} cannot be set there"
+
+
+def test_what_a_template_makes_of_odd_variables_is_the_clients_error() -> None:
+    async def use(server: MlxServer) -> None:
+        refused = (await chat(server, chat_template_kwargs={"parts": 0}))["error"]
+        assert refused["code"] == 400
+        assert "division" in refused["message"]
+
+    serve(use, reciting(), chat_template="{{ 1 / parts }}")
+
+
+def test_a_text_that_cannot_fit_is_not_even_read(server: MlxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server.engine is not None
+    model = server.engine.model
+    monkeypatch.setattr(type(model.tokenizer._tokenizer), "encode", lambda *_, **__: pytest.fail("it was read"))
+    long = "x" * (server.engine.options.context * model.longest + 1)
+    for answer in (chat(server, long), complete(server, long)):
+        refused = asyncio.run(answer)["error"]
+        assert refused["code"] == 400
+        assert "maximum context length" in refused["message"]
+
+
+def test_tokens_without_a_place_in_the_model_are_refused(server: MlxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer may know more of them: mlx would read, or write, elsewhere in memory."""
+    assert server.engine is not None
+    model = server.engine.model
+    [beyond] = model.tokenizer.encode("[plain]", add_special_tokens=False)
+    monkeypatch.setattr(server.engine, "model", replace(model, vocabulary=beyond))
+    assert asyncio.run(chat(server, "[plain]"))["error"]["param"] == "messages"
+    monkeypatch.setattr(server.engine, "model", replace(model, vocabulary=model.vocabulary))
+    assert "error" not in asyncio.run(chat(server, "hello", bad_words=["[plain]"]))
+    monkeypatch.setattr(server.engine, "model", replace(model, vocabulary=beyond))
+    assert asyncio.run(chat(server, "hello", bad_words=["[plain]"]))["error"]["param"] == "bad_words"
 
 
 def test_a_model_without_a_template_does_not_chat(server: MlxServer) -> None:

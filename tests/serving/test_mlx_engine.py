@@ -19,9 +19,11 @@ from free_ports import free_ports
 from mlx_jobs import PROMPTS, job, options, produced, tokens, tokens_of_all
 from mlx_lm.generate import generate_step
 from mlx_lm.utils import load
-from mlx_models import lively, piped, reciting, windowed
+from mlx_models import lively, piped, reciting, recurrent, windowed
 from raylab_serving.mlx.engine import Engine, Stream
 from raylab_serving.mlx.errors import EngineFailed
+from raylab_serving.mlx.load import states
+from raylab_serving.mlx.loop import Loop
 
 T = TypeVar("T")
 
@@ -266,6 +268,47 @@ def test_a_prompt_that_is_known_to_its_end() -> None:
     use(work, lively())
 
 
+def test_prompts_of_unequal_length_leave_each_other_alone() -> None:
+    """Also where layers keep a state, into which padding would go."""
+
+    async def work(engine: Engine) -> None:
+        assert engine.model.recurrent
+        texts = [f"{number} " + PROMPTS[number % 4] * number for number in range(1, 6)]
+        together = await asyncio.gather(*(tokens(engine, text) for text in texts))
+        engine.forget()
+        assert together == [await tokens(engine, text) for text in texts]
+
+    use(work, recurrent())
+
+
+def test_states_carry_no_trace_of_their_prompts_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mlx-lm counts it down by a computation that nobody asks for, one more with each token, for ever."""
+    seen: list[object] = []
+
+    class Watched(Loop):
+        def _step(self) -> None:
+            super()._step()
+            seen[:] = [
+                each
+                for state in states(self._generator._generation_batch.prompt_cache)
+                for each in (state.left_padding, state.lengths)
+            ]
+
+    async def work(engine: Engine) -> None:
+        one = asyncio.create_task(tokens(engine, "a long one", 200))
+        await tokens(engine, "beside it, and longer than that", 20)
+        stream = Stream(engine, job(engine, "to the end", 1000))
+        await one
+        async for _ in stream:
+            break
+        assert seen
+        assert all(each is None for each in seen)
+        stream.close()
+
+    monkeypatch.setattr("raylab_serving.mlx.engine.Loop", Watched)
+    use(work, recurrent())
+
+
 def test_prompts_take_no_more_than_their_part_of_the_memory() -> None:
     async def work(engine: Engine) -> None:
         # A token of this model takes 1536 bytes, and one that runs room for 256 tokens: two of these prompts are kept.
@@ -275,6 +318,27 @@ def test_prompts_take_no_more_than_their_part_of_the_memory() -> None:
         assert engine.counters.kept > 100_000
 
     use(work, lively(), cache_gb=0.0007)
+
+
+def test_prompts_make_room_while_a_long_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Watched(Loop):
+        def _step(self) -> None:
+            super()._step()
+            taken.append(self._prompts.nbytes + int(self._generator.prompt_cache_nbytes))
+
+    async def work(engine: Engine) -> None:
+        for number in range(12):
+            await tokens(engine, f"{number} " + PROMPTS[1] * 8, 5)
+        assert engine.counters.kept > 2_000_000
+        taken.clear()
+        await tokens(engine, "so long: " + PROMPTS[1] * 70, 2)
+        # Caches grow by 256 tokens, of 1536 bytes here.
+        assert 2_500_000 < max(taken) <= 4_000_000 + 2 * 256 * 1536
+
+    monkeypatch.setattr("raylab_serving.mlx.engine.Loop", Watched)
+    use(work, lively(), cache_gb=0.004, prefill_step_size=64, context=4096)
 
 
 def test_probabilities_are_the_models() -> None:

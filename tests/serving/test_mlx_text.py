@@ -118,6 +118,12 @@ def test_calls_of_tools() -> None:
     ]
 
 
+def test_special_tokens_of_a_call_are_its_arguments() -> None:
+    """Mistral's and Gemma's calls cannot be read without them."""
+    pieces = written(transcript(), "<tool_call>", "<|im_start|>", "Hel", "</tool_call>", "<|im_start|>", "after")
+    assert flat(pieces) == {"tool": "<|im_start|>Hel", "content": "after"}
+
+
 def test_a_call_that_was_cut_off_is_not_lost() -> None:
     pieces = written(transcript(), "<tool_call>", "Hel")
     assert pieces[-1] == [Piece("tool", "Hel", "<tool_call>Hel")]

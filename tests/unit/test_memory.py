@@ -199,7 +199,12 @@ def test_a_cache_that_nobody_can_tell_is_counted_as_large_as_the_engine_gets_it(
         (of_size(1, LLAMA_70B), 81, "80 layers cannot be shared out to 81 Macs"),
         (of_size(1, GPT_OSS_120B, engine="mlx"), 2, ""),
         (of_size(1, DEEPSEEK_V3, engine="mlx"), 2, ""),
-        (of_size(1, DEEPSEEK_V3, engine="mlx", engine_kwargs={"pipeline": True}), 3, ""),
+        (
+            of_size(1, DEEPSEEK_V3, engine="mlx", engine_kwargs={"pipeline": True}),
+            3,
+            "61 layers cannot be shared out evenly to 3 Macs",
+        ),
+        (of_size(1, DEEPSEEK_V3), 3, ""),
         (of_size(1, {}, engine="mlx"), 3, ""),
         (
             of_size(1, QWEN3_235B, engine="mlx"),

@@ -165,10 +165,22 @@ def test_layers_with_a_state_are_told_and_not_counted() -> None:
     cache = read_cache(qwen3_next, "mlx", {})
     assert cache
     assert (len(cache.layers), cache.states) == (12, 36)
+    assert cache.state_bytes == 0
     listed = read_cache(QWEN3_8B | {"layer_types": ["mamba", "full_attention"] * 18}, "vllm", {})
     assert listed
     assert (len(listed.layers), listed.states) == (18, 18)
     assert read_cache(QWEN3_8B | {"hybrid_override_pattern": "M-M*"}, "vllm", {}) is None
+
+
+def test_states_of_linear_attention_are_counted() -> None:
+    """Qwen3-Next-80B-A3B, by its config.json: 32 heads of 128 x 128 in float32, and three tokens."""
+    linear = {"num_key_heads": 16, "num_value_heads": 32, "key_head_dim": 128, "value_head_dim": 128}
+    config = QWEN3_8B | {"model_type": "qwen3_next", "num_hidden_layers": 48, "full_attention_interval": 4}
+    config |= {f"linear_{name}": value for name, value in (linear | {"conv_kernel_dim": 4}).items()}
+    cache = read_cache(config, "mlx", {})
+    assert cache
+    assert cache.state_bytes == 36 * (32 * 128 * 128 * 4 + 3 * 8192 * 2)
+    assert cache.size(1000, 4) == 4 * (cache.state_bytes + 1000 * sum(layer.bytes_per_token for layer in cache.layers))
 
 
 @pytest.mark.parametrize("config", [None, {}, {"model_type": "odd"}, {"num_hidden_layers": "many"}])

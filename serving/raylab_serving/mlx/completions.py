@@ -12,24 +12,25 @@ from raylab_serving.mlx.engine import Engine
 from raylab_serving.mlx.errors import BadRequest, EngineFailed
 from raylab_serving.mlx.jobs import Produced
 from raylab_serving.mlx.load import Model
-from raylab_serving.mlx.requests import Ask, Prompt, valid_prompt
+from raylab_serving.mlx.requests import Ask, Prompt, readable, valid_prompt
 from raylab_serving.mlx.text import Markers
 
 # A completion is text from its first token to its last.
 NO_MARKERS: Markers = {"content": (), "reasoning": (), "tool": ()}
 
 
-def read_prompts(request: Any, model: Model) -> list[Prompt]:  # noqa: ANN401
-    """A request's prompts. Raises BadRequest."""
+def read_prompts(request: Any, model: Model, context: int) -> list[Prompt]:  # noqa: ANN401
+    """A request's prompts, of which the longest may have `context` tokens. Raises BadRequest."""
     given = request.prompt
     several = given if isinstance(given, list) and not (given and isinstance(given[0], int)) else [given]
     if not several:
         raise BadRequest("prompt: there is none", "prompt")
-    return [_prompt(one, request, model) for one in several]
+    return [_prompt(one, request, model, context) for one in several]
 
 
-def _prompt(given: str | Sequence[int], request: Any, model: Model) -> Prompt:  # noqa: ANN401
+def _prompt(given: str | Sequence[int], request: Any, model: Model, context: int) -> Prompt:  # noqa: ANN401
     if isinstance(given, str):
+        readable(given, model, context)
         tokens = model.tokenizer.encode(given, add_special_tokens=request.add_special_tokens)
         return Prompt(valid_prompt(tokens, model), text=given)
     tokens = valid_prompt(given, model)

@@ -11,10 +11,27 @@ from jinja2.exceptions import TemplateError
 
 from raylab_serving.mlx.errors import BadRequest
 from raylab_serving.mlx.load import Model
-from raylab_serving.mlx.requests import Prompt
+from raylab_serving.mlx.requests import Prompt, readable, valid_prompt
 
 # What a template may raise when it meets messages that it was not made for.
-REFUSALS = (TemplateError, ValueError, TypeError, KeyError)
+REFUSALS = (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+# What apply_chat_template of transformers takes beside a template's own variables, and is not the client's to say.
+RESERVED = frozenset(
+    [
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    ]
+)
 
 
 class Conversation:
@@ -22,7 +39,7 @@ class Conversation:
 
     def __init__(self, request: Any, model: Model, variables: Mapping[str, Any]) -> None:  # noqa: ANN401
         """`variables` are the template's, where the request does not name them. Raises BadRequest."""
-        self._tokenizer = model.tokenizer
+        self._model, self._tokenizer = model, model.tokenizer
         if not self._tokenizer.has_chat_template:
             raise BadRequest("This model has no chat template: use /v1/completions, or set its chat_template")
         # /v1/chat/completions says so itself, /tokenize does not.
@@ -35,16 +52,19 @@ class Conversation:
         self._begins = request.add_generation_prompt and not request.continue_final_message
         self._continues = request.continue_final_message
         self._special = request.add_special_tokens
-        self._divisible = model.divisible
 
-    def prompt(self) -> Prompt:
-        """Tokens, and what is known of them. Raises BadRequest when the template refuses the messages."""
+    def prompt(self, context: int | None = None) -> Prompt:
+        """Tokens, and what is known of them.
+
+        Raises BadRequest when the template refuses the messages, or what they say is longer than `context` by far.
+        """
         text = self._text(self._messages, begins=self._begins, continues=self._continues)
-        tokens = self._encode(text)
-        if not tokens:
-            raise BadRequest("The prompt is empty.", "messages")
+        if context is not None:
+            readable(text, self._model, context)
+        tokens = valid_prompt(self._encode(text), self._model, "messages")
         read = self._text(self._messages, begins=False) if self._begins else text
-        snapshots = () if self._divisible else self._snapshots(tokens, read)
+        too_long = context is not None and len(tokens) >= context
+        snapshots = () if self._model.divisible or too_long else self._snapshots(tokens, read)
         opening = text[len(read) :] if text.startswith(read) else ""
         return Prompt(tokens, "reasoning" if self._thinks(opening) else "content", snapshots)
 
@@ -105,7 +125,10 @@ def _variables(request: Any) -> dict[str, Any]:  # noqa: ANN401
         found["documents"] = request.documents
     if request.tools and getattr(request, "tool_choice", "auto") != "none":
         found["tools"] = [tool.model_dump(exclude_none=True) for tool in request.tools]
-    return found | (request.chat_template_kwargs or {})
+    own = request.chat_template_kwargs or {}
+    if reserved := sorted(RESERVED & own.keys()):
+        raise BadRequest(f"chat_template_kwargs: {', '.join(reserved)} cannot be set there", "chat_template_kwargs")
+    return found | own
 
 
 def _content(content: Any) -> str:  # noqa: ANN401

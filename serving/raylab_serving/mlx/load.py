@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_lm.models.cache import KVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, make_prompt_cache
 from mlx_lm.utils import load_config, load_model, load_tokenizer
 
 from raylab_serving.mlx.options import Options
@@ -36,6 +36,10 @@ class Model:
     """Of DEFAULTS, those that the model's authors chose."""
     divisible: bool
     """Whether a prompt's cache can be cut to any length; otherwise snapshots are taken while it is read."""
+    recurrent: bool
+    """Whether some layers keep a state, which every token changes, instead of something for each token."""
+    longest: int
+    """Characters of its longest token, at least."""
 
 
 def group() -> mx.distributed.Group | None:
@@ -70,7 +74,14 @@ def load(options: Options, ring: mx.distributed.Group | None, report: Callable[[
         mx.eval(mx.distributed.all_sum(mx.array(1.0), group=ring, stream=mx.cpu))
     vocabulary = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size") or len(tokenizer.vocab)
     divisible = all(type(cache) is KVCache for cache in caches)
-    return Model(network, tokenizer, int(vocabulary), _defaults(folder), divisible)
+    longest = max(map(len, tokenizer.get_vocab()))
+    return Model(network, tokenizer, int(vocabulary), _defaults(folder), divisible, bool(states(caches)), longest)
+
+
+def states(caches: Sequence[Any]) -> list[ArraysCache]:
+    """Those of a model's caches, one for each layer, that are states, or the states among their parts."""
+    parts = [part for cache in caches for part in (cache.caches if isinstance(cache, CacheList) else [cache])]
+    return [part for part in parts if isinstance(part, ArraysCache)]
 
 
 def _split(network: Any, options: Options, ring: mx.distributed.Group) -> None:  # noqa: ANN401

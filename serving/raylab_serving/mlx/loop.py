@@ -23,7 +23,7 @@ import numpy as np
 from mlx_lm.generate import BatchGenerator, GenerationBatch, SequenceStateMachine
 
 from raylab_serving.mlx.jobs import Job, Produced
-from raylab_serving.mlx.load import Model
+from raylab_serving.mlx.load import Model, states
 from raylab_serving.mlx.options import Options
 from raylab_serving.mlx.prompts import Prompts
 from raylab_serving.mlx.sampling import Sampler
@@ -73,9 +73,17 @@ class _Running:
 
 
 class _Batch(GenerationBatch):  # type: ignore[misc]
-    """mlx-lm's, but for an oversight in 0.31.3: rows that go do not leave its list of samplers when all are None."""
+    """mlx-lm's, but for two oversights in 0.31.3."""
+
+    def _step(self) -> tuple[list[int], list[mx.array]]:
+        """Without the padding of prompts: it is counted down, never computed, and grows by a node with each token."""
+        written: tuple[list[int], list[mx.array]] = super()._step()
+        for state in states(self.prompt_cache):
+            state.left_padding = state.lengths = None
+        return written
 
     def filter(self, keep: list[int]) -> None:
+        """Rows that go leave the list of samplers, also when all of these are None."""
         samplers = [self.samplers[place] for place in keep]
         super().filter(keep)
         self.samplers: list[Any] = samplers
@@ -103,7 +111,8 @@ class Loop:
             model.network,
             sampler=self._sampler,
             completion_batch_size=options.concurrency,
-            prefill_batch_size=min(options.prompt_concurrency, options.concurrency),
+            # What pads prompts to the same length becomes part of the states that some models' layers keep.
+            prefill_batch_size=1 if model.recurrent else min(options.prompt_concurrency, options.concurrency),
             prefill_step_size=options.prefill_step_size,
             stream=mx.default_stream(mx.default_device()),
         )
@@ -208,6 +217,7 @@ class Loop:
         read, written = self._generator.next()
         self._step_s += (time.monotonic() - begun - self._step_s) / 8
         self._take_snapshots(read)
+        self._grown = self._grown or bool(read)
         if not written:
             return
         self.counters.steps += 1

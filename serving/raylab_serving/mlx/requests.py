@@ -133,11 +133,20 @@ def read_ask(api: Api, request: Any, model: Model) -> Ask:  # noqa: ANN401
     )
 
 
-def valid_prompt(tokens: Sequence[int], model: Model) -> tuple[int, ...]:
+def valid_prompt(tokens: Sequence[int], model: Model, param: str = "prompt") -> tuple[int, ...]:
     """Tokens of a prompt. Raises BadRequest when there are none, or the model does not know one."""
     if not tokens:
-        raise BadRequest("The prompt is empty.", "prompt")
-    return tuple(_tokens(tokens, "prompt", model))
+        raise BadRequest("The prompt is empty.", param)
+    return tuple(_tokens(tokens, param, model))
+
+
+def readable(text: str, model: Model, context: int) -> None:
+    """Raises BadRequest for a prompt that cannot fit, before it is made tokens of: that may take minutes and GBs."""
+    if len(text) > context * model.longest:
+        raise BadRequest(
+            f"This model's maximum context length is {context} tokens. However, your prompt contains {len(text)} "
+            "characters, which are more. Please reduce the length of the input prompt."
+        )
 
 
 def _sampling(request: Any, model: Model) -> Sampling:  # noqa: ANN401
@@ -210,4 +219,4 @@ def _banned(words: Sequence[str], model: Model) -> tuple[tuple[int, ...], ...]:
         raise BadRequest("bad_words: an empty string is in everything", "bad_words")
     ways = [way for word in words for way in (word, " " + word.lstrip())]
     encoded = (tuple(model.tokenizer.encode(way, add_special_tokens=False)) for way in ways)
-    return tuple(dict.fromkeys(tokens for tokens in encoded if tokens))
+    return tuple(dict.fromkeys(tuple(_tokens(tokens, "bad_words", model)) for tokens in encoded if tokens))

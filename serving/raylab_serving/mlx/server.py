@@ -99,7 +99,8 @@ class MlxServer(Placed, LLMServerProtocol):  # type: ignore[misc]
 
         def prepare() -> Chat:
             ask = read_ask("chat", request, engine.model)
-            prompt = Conversation(request, engine.model, self._options.chat_template_kwargs).prompt()
+            conversation = Conversation(request, engine.model, self._options.chat_template_kwargs)
+            prompt = conversation.prompt(self._options.context)
             return Chat(engine, request, ask, prompt, f"chatcmpl-{_name(request, raw_request_info)}")
 
         async with aclosing(self._answers(prepare, request, ChatCompletionResponse)) as answers:
@@ -112,7 +113,7 @@ class MlxServer(Placed, LLMServerProtocol):  # type: ignore[misc]
 
         def prepare() -> Completion:
             ask = read_ask("completions", request, engine.model)
-            prompts = read_prompts(request, engine.model)
+            prompts = read_prompts(request, engine.model, self._options.context)
             return Completion(engine, request, ask, prompts, f"cmpl-{_name(request, raw_request_info)}")
 
         async with aclosing(self._answers(prepare, request, CompletionResponse)) as answers:

@@ -67,7 +67,8 @@ class Detokenizer:
 
     def __init__(self, tokenizer: Any, before: Sequence[int], *, skip_special: bool) -> None:  # noqa: ANN401
         self._tokenizer = tokenizer
-        self._skip_special = skip_special
+        self.skip_special = skip_special
+        """Whether special tokens are left out from here on."""
         self._tokens = list(before[-BEFORE:])
         # Text is shown up to _shown; _start is where the part begins that is decoded again with each token.
         self._start, self._shown = 0, len(self._tokens)
@@ -100,5 +101,5 @@ class Detokenizer:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(
-            self._tokenizer.decode(tokens, skip_special_tokens=self._skip_special, clean_up_tokenization_spaces=False)
+            self._tokenizer.decode(tokens, skip_special_tokens=self.skip_special, clean_up_tokenization_spaces=False)
         )

@@ -29,6 +29,7 @@ class Transcript:
         self.stopped: str | None = None
         """The stop string that has ended it."""
         self._detokenizer, self._markers, self._stops = detokenizer, markers, stops
+        self._skips_special = detokenizer.skip_special
         self._min_tokens = min_tokens
         self._count = 0
         self._pending: list[int] = []
@@ -84,6 +85,8 @@ class Transcript:
         pieces += self._passed(self._stops.flush())
         pieces += self._called(marker.text if marker.begins != "tool" else "")
         self.kind, self._opened = marker.begins, marker
+        # The arguments of some models' calls stand between special tokens.
+        self._detokenizer.skip_special = self._skips_special and self.kind != "tool"
         return pieces
 
     def _show(self, text: str) -> list[Piece]:
