@@ -5,6 +5,7 @@ import pyinfra_cli.cli
 from pyinfra import config
 
 from fleet.gate import check_or_exit
+from macos.shell import PATH
 from roles.context import remember
 from roles.sources import described_or_exit
 
@@ -19,3 +20,5 @@ config.FAIL_PERCENT = None
 pyinfra_cli.cli._set_fail_prompts = lambda state, config: None  # type: ignore[assignment]
 # What a Mac must have belongs to root.
 config.SUDO = True
+# For a Mac that sets itself up; to all others @mac says it.
+config.ENV = {"PATH": PATH}

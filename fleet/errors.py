@@ -105,6 +105,8 @@ class Code(Enum):
     MODEL_HOMELESS = "model {given} may run on {other} only."
     # Preflight: what only the Mac itself can tell
     NODE_IP_ELSEWHERE = "{given} is no address of this Mac, which has {other}."
+    LINK_AWAY = "{given} is no address of this Mac at this moment; it has {other}."
+    MACOS_OLD = "this Mac runs macOS {given}, and the release needs {other}."
     CHIP_WRONG = "this machine is {given}, not an Apple-silicon Mac."
     MEMORY_DIFFERS = "the inventory says {given}, the Mac has {other}."
     DISK_FULL = "{given} are free on the disk, {other} are needed."
@@ -124,6 +126,7 @@ class Code(Enum):
 # What a person should know, but what does not stop a run.
 WARNINGS = frozenset(
     {
+        Code.LINK_AWAY,
         Code.CLOCK_SKEW,
         Code.FILEVAULT_ON,
         Code.FIREWALL_ON,

@@ -161,12 +161,10 @@ def _options(fleet: Fleet, mac: Mac) -> str:
 def _door(fleet: Fleet, mac: Mac, keys: Sequence[KeyHash]) -> str:
     scheme = "https" if is_encrypted(fleet) else "http"
     tls = f"tls {layout.DOOR_CERT} {layout.DOOR_KEY} {{\n\t\tprotocols tls1.2 tls1.3\n\t}}" if scheme == "https" else ""
-    # A Mac that serves only itself.
-    bind = f"bind {mac.node_ip}" if mac.is_loopback else ""
     accounts = "\n".join(f"\t\t\t{key.name} {key.hash}" for key in keys)
     return f"""\
 {scheme}://:{fleet.ports.door} {{
-	{bind}
+	{_bound(mac)}
 	{tls}
 	log {{
 		output file {layout.ACCESS_LOG} {{
@@ -324,12 +322,17 @@ _ERRORS = (
 )
 
 
+def _bound(mac: Mac) -> str:
+    """Caddy does not start on an address that its Mac has not yet; the Mac that serves only itself has its own."""
+    return f"bind {mac.node_ip}" if mac.is_loopback else ""
+
+
 def _ready(fleet: Fleet, mac: Mac) -> str:
     """Whether this Mac takes requests, for the doors of all Macs."""
     sides = "".join(_side(mac, number, ports.serve_http) for number, ports in enumerate(fleet.tables, 1))
     return f"""\
 http://:{fleet.ports.door_ready} {{
-	bind {mac.node_ip}
+	{_bound(mac)}
 	{_file("draining", layout.DRAINING)}
 	route {{
 		respond {CONFIG_PATH} {_DIGEST} 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from statistics import median
 
@@ -11,6 +12,7 @@ from fleet.macfacts import MacFacts
 from fleet.memory import gb
 from fleet.plan import Plan
 from fleet.settings import GB, Fleet, Mac
+from fleet.targets import MACOS
 
 # An env with Ray, vLLM and torch, and room to unpack its packages; measured 4 GB in the lab.
 RELEASE_BYTES = 6 * GB
@@ -36,12 +38,17 @@ def check(fleet: Fleet, facts: Mapping[str, MacFacts], plan: Plan | None = None)
 
 
 def _check_machine(mac: Mac, fact: MacFacts) -> Iterator[Problem]:
-    for setting, address in (("node_ip", mac.node_ip), ("thunderbolt_ip", mac.thunderbolt_ip)):
-        if address and address not in fact.addresses:
-            others = [other for other in fact.addresses if mac.is_loopback or not other.startswith("127.")]
-            fix = f"Correct {setting} in the inventory, or give the Mac that address."
-            has = ", ".join(others) or "none"
-            yield Problem(Code.NODE_IP_ELSEWHERE, "", mac.name, setting, address, fix, has)
+    has = ", ".join(each for each in fact.addresses if mac.is_loopback or not each.startswith("127.")) or "none"
+    if mac.node_ip not in fact.addresses:
+        fix = "Correct node_ip in the inventory, or give the Mac that address."
+        yield Problem(Code.NODE_IP_ELSEWHERE, "", mac.name, "node_ip", mac.node_ip, fix, has)
+    if mac.thunderbolt_ip and mac.thunderbolt_ip not in fact.addresses:
+        # macOS takes an address away while nothing answers at the other end: a neighbour that is off stops no run.
+        fix = "Correct it, or plug in the cable and wake the Mac at its other end; groups that need it wait."
+        yield Problem(Code.LINK_AWAY, "", mac.name, "thunderbolt_ip", mac.thunderbolt_ip, fix, has)
+    if fact.macos_version and _version(fact.macos_version) < MACOS:
+        oldest = ".".join(map(str, MACOS))
+        yield Problem(Code.MACOS_OLD, "", mac.name, "", fact.macos_version, "Update it.", oldest)
     if fact.arch != "arm64":
         fix = "Take it out of the inventory: Metal needs Apple silicon."
         yield Problem(Code.CHIP_WRONG, "", mac.name, "", fact.arch or "of unknown make", fix)
@@ -49,6 +56,10 @@ def _check_machine(mac: Mac, fact: MacFacts) -> Iterator[Problem]:
         given, has = f"{mac.memory_gb} GB", f"{gb(fact.memory_bytes)} GB"
         fix = "Correct memory_gb, or leave it out."
         yield Problem(Code.MEMORY_DIFFERS, "", mac.name, "memory_gb", given, fix, has)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", text)[:2]))
 
 
 def _check_disk(fleet: Fleet, plan: Plan | None, mac: Mac, fact: MacFacts) -> Iterator[Problem]:
@@ -73,7 +84,7 @@ def _check_unattended(mac: Mac, fact: MacFacts, clock: float) -> Iterator[Proble
         fix = "Switch it off for an unattended Mac, in System Settings > Privacy & Security."
         yield Problem(Code.FILEVAULT_ON, "", mac.name, "", "on", fix)
     if fact.firewall:
-        fix = "Switch it off, or let the release's python, raylet and gcs_server accept connections."
+        fix = "Switch it off: raylab's own firewall keeps strangers out."
         yield Problem(Code.FIREWALL_ON, "", mac.name, "", "on", fix)
     if fact.autorestart is None:
         fix = "Be there after a power cut, or give it a battery of its own."

@@ -151,7 +151,7 @@ class Fleet:
     ray_temp_dir: str = field(
         default=layout.RAY_TEMP,
         metadata=doc(
-            "Ray's folder on the Macs for sockets and session logs, at most 40 bytes.",
+            "Ray's folder on the Macs for sockets and session logs, at most 33 bytes.",
             example='"/opt/raylab/ray/tmp"',
         ),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from paramiko import AuthenticationException, BadHostKeyException, SSHException
+from paramiko.ssh_exception import NoValidConnectionsError
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 
 from macos.lease import Lease
+from macos.shell import PATH
 
 if TYPE_CHECKING:
     from pyinfra.api.command import StringCommand
@@ -67,9 +71,10 @@ class MacConnector(SSHConnector):
         print_input: bool = False,
         **arguments: Any,  # noqa: ANN401 (pyinfra's own)
     ) -> tuple[bool, CommandOutput]:
-        """As pyinfra does, unless the run holds the Mac no more."""
+        """As pyinfra does, with the Mac's own commands, unless the run holds the Mac no more."""
         if self.lease:
             self.lease.check()
+        arguments["_env"] = {"PATH": PATH, **(arguments.get("_env") or {})}
         return super().run_shell_command(command, print_output, print_input, **arguments)
 
     def _advice(self, error: PyinfraError) -> str:
@@ -99,9 +104,13 @@ class MacConnector(SSHConnector):
         if isinstance(cause, socket.gaierror):
             return f"the name {address} does not resolve: set node_ip or ssh_hostname to the Mac's address"
         if isinstance(cause, (OSError, EOFError)):
+            hint = ""
+            tried = [cause, *(cause.errors.values() if isinstance(cause, NoValidConnectionsError) else [])]
+            if sys.platform == "darwin" and errno.EHOSTUNREACH in [getattr(each, "errno", None) for each in tried]:
+                hint = " Or may this terminal not use it (Privacy & Security > Local Network)? Apple's Terminal may"
             return (
                 f"{address} does not answer on port {port} ({reason}): is the Mac on, on this network, and "
-                "is Remote Login on (System Settings > General > Sharing)?"
+                f"is Remote Login on (System Settings > General > Sharing)?{hint}"
             )
         return f"{address}: {error}"
 

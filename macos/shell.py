@@ -33,6 +33,10 @@ def script_program(
     return "\n".join([*map(_library, scripts), *lines, "calls() {", *each, "}", f"{function} calls", ""])
 
 
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+"""Where a Mac has its own commands. A person may have others of the same names before them, which answer otherwise."""
+
+
 def script_command(
     scripts: Sequence[str],
     calls: Iterable[Sequence[str]],

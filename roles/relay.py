@@ -24,11 +24,12 @@ from depot.fanout.members import Member
 from depot.fanout.parcel import Parcel
 from fleet import layout
 from macos.facts.objects import Objects
+from macos.facts.report import MacReport
 from macos.operations import files
 from macos.operations.files import Directory, TextFile
 from macos.quiet import Commands, mac_operation
 from roles.announce import tell
-from roles.context import the_fleet
+from roles.context import everyone, the_fleet
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -123,7 +124,9 @@ def _member(mac: Host) -> Member:
         if transport is None:
             raise DepotError(f"{mac.name}: its SSH connection is closed. Run this again")
         start = partial(SshChannel, transport, shlex.join(command))
-        return Member(mac.name, settings.node_ip, own_address(settings.node_ip), start, settings.thunderbolt_ip)
+        # While nothing answers at the other end of its cables, a Mac has no such address.
+        fast = settings.thunderbolt_ip if settings.thunderbolt_ip in everyone(MacReport)[mac.name].addresses else None
+        return Member(mac.name, settings.node_ip, own_address(settings.node_ip), start, fast)
     return Member(mac.name, settings.node_ip, settings.node_ip, partial(ProcessChannel, command))
 
 

@@ -101,7 +101,11 @@ def _weights(source: MacFolder, depot: Path) -> Weights:
         fix = "Run it once with that Mac on, and without --limit."
         raise DepotError(f"{source}: this run does not reach {source.mac}, and the depot lacks it. {fix}")
     if gone:
-        raise DepotError(f"{source}: {source.mac} has no such folder that its SSH user may enter. Name another.")
+        fix = (
+            "Name another; for another disk, Documents, Desktop or Downloads, macOS asks for Remote Login > Allow full "
+            "disk access for remote users."
+        )
+        raise DepotError(f"{source}: {source.mac} has no such folder that its SSH user may enter. {fix}")
     names = engine_files([name for name, _ in seen.files] + list(seen.closed), str(source))
     if closed := [name for name in names if name in seen.closed]:
         raise DepotError(f"{source}: the SSH user may not read {', '.join(closed)}. Run chmod a+r on {source.mac}.")

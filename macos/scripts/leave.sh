@@ -5,6 +5,8 @@ poll=${poll:-0.5}
 
 # ended: no process of the account is left. They are asked first.
 ended() {
+    # macOS gives an account agents of its own, and starts them again while it has a domain.
+    launchctl bootout "user/$uid" 2>/dev/null || :
     pkill -TERM -U "$uid"
     deadline=$(($(date +%s) + patience))
     while pgrep -U "$uid" >/dev/null; do

@@ -33,9 +33,11 @@ DEPLOY = f"""\
 from pyinfra.operations import server
 
 from fleet import layout
-from macos import lease
+from macos import connector, lease
 
 layout.LOCK, lease.LEASE_S, lease.BEAT_S = "lock", {SECONDS}, {BEAT}
+# Programs that a test puts there are the Mac's own.
+connector.PATH = "bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 from roles import lock
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +77,38 @@ def test_connects_to_the_node_ip_without_nagle(server: Server, tmp_path: Path) -
 def test_ssh_hostname_comes_before_the_node_ip(server: Server, tmp_path: Path) -> None:
     host = make_host(server, tmp_path, node_ip="192.0.2.1", ssh_hostname="127.0.0.1")
     assert host.connector.data["ssh_hostname"] == "127.0.0.1"
+
+
+def test_a_macs_own_commands_come_before_those_of_its_owner(tmp_path: Path) -> None:
+    """Who has Nix or Homebrew's gnubin in .zshenv has another stat."""
+    (tmp_path / "known_hosts").touch()
+    (programs := tmp_path / "gnubin").mkdir()
+    (programs / "stat").write_text("#!/bin/sh\necho another\n")
+    (programs / "stat").chmod(0o755)
+    (folder := tmp_path / "sshd").mkdir()
+    with running(folder, programs) as server:
+        host = make_host(server, tmp_path)
+        host.connect(raise_exceptions=True)
+        try:
+            found = [
+                host.run_shell_command(command, print_output=False, print_input=False)[1].stdout
+                for command in ("command -v stat", "command -v sysctl")
+            ]
+        finally:
+            host.connector.client.close()
+    assert found == ["/usr/bin/stat", "/usr/sbin/sysctl"]
+
+
+def test_a_terminal_that_may_not_use_the_network_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert "Local Network" not in error_of(make_host(server, tmp_path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "Local Network" in error_of(make_host(server, tmp_path))
 
 
 def test_nothing_listens(server: Server, tmp_path: Path) -> None:

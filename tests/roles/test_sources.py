@@ -189,7 +189,7 @@ def test_a_mac_that_the_run_leaves_out(run: Run) -> None:
 
 def test_a_folder_that_is_not_there(run: Run, server: Server, folder: Path) -> None:
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(DepotError, match=r"alpha has no such folder that its SSH user may enter\. Name another\."):
+    with pytest.raises(DepotError, match=r"alpha has no such folder that its SSH user may enter\. Name another;"):
         run.known(server)
 
 

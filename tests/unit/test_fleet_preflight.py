@@ -34,6 +34,7 @@ def healthy(fleet: Fleet) -> dict[str, MacFacts]:
             filevault=False,
             firewall=False,
             autorestart=1,
+            macos_version="15.0",
         )
         for mac in fleet.macs
     }
@@ -48,6 +49,16 @@ def told(fleet: Fleet, **changed: object) -> list[tuple[str, str]]:
 
 def test_healthy_macs_have_no_problem(fleet: Fleet) -> None:
     assert told(fleet) == []
+
+
+def test_a_thunderbolt_link_that_is_away_stops_no_run(fleet: Fleet) -> None:
+    macs = tuple(replace(mac, thunderbolt_ip="10.99.0.2") if mac.name == "beta" else mac for mac in fleet.macs)
+    [found] = told(replace(fleet, macs=macs))
+    assert found == (
+        "warning",
+        "beta: thunderbolt_ip: 10.99.0.2 is no address of this Mac at this moment; it has 10.77.0.12. Correct it, or "
+        "plug in the cable and wake the Mac at its other end; groups that need it wait.",
+    )
 
 
 def test_nothing_is_said_about_macs_that_were_not_asked(fleet: Fleet) -> None:
@@ -68,6 +79,11 @@ def test_nothing_is_said_about_macs_that_were_not_asked(fleet: Fleet) -> None:
             "error",
             "beta: node_ip: 10.77.0.12 is no address of this Mac, which has none. "
             "Correct node_ip in the inventory, or give the Mac that address.",
+        ),
+        (
+            {"macos_version": "14.7.1"},
+            "error",
+            "beta: this Mac runs macOS 14.7.1, and the release needs 15.0. Update it.",
         ),
         (
             {"arch": "x86_64"},
@@ -96,7 +112,7 @@ def test_nothing_is_said_about_macs_that_were_not_asked(fleet: Fleet) -> None:
             {"firewall": True},
             "warning",
             "beta: the Application Firewall is on and may keep the other Macs out. "
-            "Switch it off, or let the release's python, raylet and gcs_server accept connections.",
+            "Switch it off: raylab's own firewall keeps strangers out.",
         ),
         (
             {"autorestart": None},

@@ -81,7 +81,7 @@ WRONG = [
         "a temp dir too long for sockets",
         setting('ray_temp_dir = "/opt/raylab/a-folder-with-quite-a-long-name"'),
         'inventory/group_data/all.py:1: ray_temp_dir: "/opt/raylab/a-folder-with-quite-a-long-name" '
-        "is 43 bytes long; sockets below it leave room for 40. "
+        "is 43 bytes long; sockets below it leave room for 33. "
         "Choose a shorter one, such as /opt/raylab/ray/tmp.",
     ),
     Wrong(
