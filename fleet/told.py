@@ -40,7 +40,10 @@ def _as_told(plan: Plan, placement: Placement, application: Mapping[str, Any] | 
     if len(ranks) == 1:
         copies = tuple((mac,) for mac in plan.fleet.macs if label(mac) in ranks[0])
     else:
-        copies = tuple(copy for copy in placement.copies if _fits(copy, ranks))
+        # The ranks of a ring are in the order of its cables.
+        named = {name for names in ranks for name in names}
+        told = (copy for copy in placement.copies if len(copy) == len(ranks))
+        copies = tuple(copy for copy in told if {label(mac) for mac in copy} <= named)
     fixed = placement.minimum == len(placement.copies)
     return replace(placement, copies=copies, minimum=len(copies) if fixed else min(placement.minimum, len(copies)))
 
@@ -48,7 +51,3 @@ def _as_told(plan: Plan, placement: Placement, application: Mapping[str, Any] | 
 def _names(selector: str) -> list[str]:
     """The Macs that a label selector of ours allows: `alpha`, or `in(alpha,beta)`."""
     return selector.removeprefix("in(").removesuffix(")").split(",")
-
-
-def _fits(copy: Copy, ranks: list[list[str]]) -> bool:
-    return len(copy) == len(ranks) and all(label(mac) in names for mac, names in zip(copy, ranks, strict=True))

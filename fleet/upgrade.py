@@ -242,6 +242,6 @@ def missing_on(plan: Plan, mac: Mac, cluster: Cluster, gone: str = "") -> list[L
             there = mac.node_ip in seen.places or not _always_on(placement, mac)
         lacking += [] if there else [Lack(name, str(seen), seen.status == FAILED)]
     entry = cluster.applications.get(ENTRY, Deployed())
-    if plan.placements and mac.node_ip not in entry.places:
+    if any(each.copies for each in plan.placements.values()) and mac.node_ip not in entry.places:
         lacking.append(Lack("entry", f"requests are not taken in: {entry}", entry.status == FAILED))
     return lacking

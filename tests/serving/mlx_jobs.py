@@ -19,7 +19,9 @@ def options(path: str, **arguments: object) -> Options:
 
 def job(engine: Engine, text: str, count: int = 20, **settings: Any) -> Job:  # noqa: ANN401
     """So many tokens after a text, whatever they are. Settings of the job, or of its sampling."""
-    own = {name: settings.pop(name) for name in ("logprobs", "salt", "snapshots", "ends") if name in settings}
+    own = {
+        name: settings.pop(name) for name in ("logprobs", "salt", "snapshots", "ends", "request") if name in settings
+    }
     prompt = tuple(engine.model.tokenizer.encode(text))
     return Job(prompt, count, own.pop("ends", frozenset()), Sampling(**settings), **own)
 

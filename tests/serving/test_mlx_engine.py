@@ -82,6 +82,20 @@ def test_jobs_beyond_the_concurrency_wait_and_are_served() -> None:
     assert use(work, lively(), concurrency=3) == 3
 
 
+def test_a_request_of_many_jobs_leaves_room_for_the_next() -> None:
+    async def work(engine: Engine) -> None:
+        ended: list[str] = []
+
+        async def one(name: str, number: int) -> None:
+            await tokens(engine, f"number {number} is", 10, request=name)
+            ended.append(name)
+
+        await asyncio.gather(*(one("first", number) for number in range(12)), one("second", 12))
+        assert 1 <= ended.index("second") <= 5
+
+    use(work, lively(), concurrency=2)
+
+
 def test_a_seed_gives_the_same_answer_alone_and_among_others() -> None:
     async def work(engine: Engine) -> None:
         wanted = {"temperature": 1.2, "seed": 42, "top_p": 0.95}

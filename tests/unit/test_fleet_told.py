@@ -7,8 +7,10 @@ import yaml
 from test_fleet_plan import MEMORY, big, fleet_of
 
 from fleet.plan import Plan, make_plan
+from fleet.seen import Cluster
 from fleet.serve import serve_config
 from fleet.told import applications, as_told
+from fleet.upgrade import missing_on
 
 ALL = "alpha beta gamma"
 
@@ -52,8 +54,20 @@ def test_a_copy_is_where_serve_was_told_to_have_it(
 
 def test_what_serve_was_not_told_of_is_nowhere() -> None:
     plan = plan_of({"replicas": "all"})
-    found = as_told(plan, {}).placements["m0"]
-    assert (found.copies, found.minimum) == ((), 0)
+    told = as_told(plan, {})
+    assert (told.placements["m0"].copies, told.placements["m0"].minimum) == ((), 0)
+    # Without any model there is nothing that takes requests in.
+    beta = plan.fleet.mac("beta")
+    assert missing_on(told, beta, Cluster({}, {}, ids={beta.node_ip: "new"})) == []
+    assert [lack.name for lack in missing_on(plan, beta, Cluster({}, {}, ids={beta.node_ip: "new"}))] == ["m0", "entry"]
+
+
+def test_a_group_is_told_by_its_macs_in_whatever_order() -> None:
+    plan = plan_of({"replicas": 1, "shape": 2, "engine": "mlx", "macs": ["beta", "gamma"]})
+    config = serve_config(plan.fleet, plan)
+    config["applications"][1]["args"]["experimental_configs"]["macs"].reverse()
+    [copy] = as_told(plan, applications(yaml.safe_dump(config))).placements["m0"].copies
+    assert {mac.name for mac in copy} == {"beta", "gamma"}
 
 
 def test_a_mac_that_has_left_the_fleet_holds_nothing() -> None:

@@ -45,6 +45,8 @@ class Job:
     """How many of the likeliest tokens are reported beside each; None reports no probabilities at all."""
     salt: str = ""
     """Prompts are only ever reused between jobs of the same salt."""
+    request: str = ""
+    """Whose it is: requests get places in turn, however many jobs each has."""
 
 
 @dataclass(frozen=True)

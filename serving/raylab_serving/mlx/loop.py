@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -150,10 +150,21 @@ class Loop:
         self._waiting = deque(entry for entry in self._waiting if entry[0] not in self._gone)
         self._gone.clear()
         free = self._options.concurrency - len(self._running) + len(orders.removed)
-        orders.jobs = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        orders.jobs = self._chosen(free)
         if self._ring is not None:
             orders.steps = max(1, min(int(TURN_S / self._step_s), MOST_STEPS))
         return orders
+
+    def _chosen(self, free: int) -> list[tuple[int, Job]]:
+        """Who waits no longer: first of the request with the fewest jobs that run, so that none takes all places."""
+        running = Counter(each.job.request for each in self._running.values())
+        chosen: list[tuple[int, Job]] = []
+        while self._waiting and len(chosen) < free:
+            entry = min(self._waiting, key=lambda waiting: running[waiting[1].request])
+            self._waiting.remove(entry)
+            running[entry[1].request] += 1
+            chosen.append(entry)
+        return chosen
 
     def _take_in(self, orders: Orders) -> None:
         """What has come in. Waits for something to do."""

@@ -51,6 +51,8 @@ class Ask:
     as_ids: bool
     """Whether tokens in logprobs are shown by their numbers."""
     salt: str
+    request: str
+    """What tells its jobs from those of others."""
     stream: bool
     usage: bool
     """Whether a stream ends with the usage."""
@@ -70,6 +72,7 @@ class Ask:
                 snapshots=prompt.snapshots,
                 logprobs=self.logprobs,
                 salt=self.salt,
+                request=self.request,
             )
             for number in range(self.choices)
         ]
@@ -127,6 +130,7 @@ def read_ask(api: Api, request: Any, model: Model) -> Ask:  # noqa: ANN401
         logprobs=_logprobs(api, request),
         as_ids=bool(request.return_tokens_as_token_ids),
         salt=request.cache_salt or "",
+        request=secrets.token_hex(8),
         stream=bool(request.stream),
         usage=usage,
         usage_always=usage and bool(options.continuous_usage_stats),
