@@ -47,7 +47,7 @@ class Code(Enum):
     PORT_TWICE = "port {given} is also {other}."
     PORT_ORDER = "the range of worker ports ends at {other}, before it starts at {given}."
     # Ray's temp dir
-    TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 40."
+    TEMP_DIR_LONG = "{given} is {other} bytes long; sockets below it leave room for 33."
     TEMP_DIR_RELATIVE = "{given} is not a full path."
     # Models
     MODELS_TOO_MANY = "{given} models are asked for, and Ray can tell {other} apart."
