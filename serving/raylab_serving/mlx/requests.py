@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raylab_serving.mlx.errors import BadRequest
@@ -51,7 +51,7 @@ class Ask:
     as_ids: bool
     """Whether tokens in logprobs are shown by their numbers."""
     salt: str
-    request: str
+    request: str = field(compare=False)
     """What tells its jobs from those of others."""
     stream: bool
     usage: bool
