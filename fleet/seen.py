@@ -82,8 +82,6 @@ class Deployed:
     """The node IPs of the replicas that run."""
     failing: frozenset[tuple[str, int]] = frozenset()
     """The node IPs where replicas have failed to start, with the pids that they had, as far as their errors tell."""
-    target: int = 0
-    """How many Serve shall have; 0 when that is not known."""
 
     def __str__(self) -> str:
         return ": ".join(filter(None, [self.status or "not applied", self.message[:300]]))

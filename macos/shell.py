@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pyinfra.api.command import QuoteString, StringCommand
 
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+"""Where a Mac has its own commands. A person may have others of the same names before them, which answer otherwise."""
 _SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -31,10 +33,6 @@ def script_program(
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
     each = [f"    ({shlex.join(call)})" for call in calls]
     return "\n".join([*map(_library, scripts), *lines, "calls() {", *each, "}", f"{function} calls", ""])
-
-
-PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
-"""Where a Mac has its own commands. A person may have others of the same names before them, which answer otherwise."""
 
 
 def script_command(

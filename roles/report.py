@@ -111,7 +111,6 @@ def _deployed(application: Mapping[str, Any], living: Set[str | None]) -> Deploy
         application["message"] or "",
         places=frozenset(each["ip"] for each in running if each.get("ip")),
         failing=frozenset((ip, pid) for ip, pid in application.get("failing", ())),
-        target=sum(about.get("target") or 0 for about in application["deployments"].values()),
     )
 
 

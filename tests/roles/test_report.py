@@ -39,7 +39,7 @@ def test_the_head_s_report() -> None:
     assert report.versions == {"python": "3.12.11", "ray": "2.59.0", "vllm": "0.27.1"}
     assert report.cluster == Cluster(
         nodes={"10.77.0.11": {"mlx": 1.0}},
-        applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing", target=2)},
+        applications={"model:tiny": Deployed("UNHEALTHY", 1, "one is missing")},
         ids={"10.77.0.11": "a1"},
     )
 
